@@ -1,0 +1,114 @@
+/* overlay/core.h: the protocol core: attaching, serving, directory, forwarding and calls.
+ *
+ * The core owns no socket, clock or dice. It gets them through `struct core_io`, so the same code
+ * runs in the node (overlay.c, over TLS links) and by the thousand under a virtual clock
+ * (tests/sim/). Inputs are core_on_link_up, core_on_frame, core_on_link_down and core_tick; outputs
+ * are the functions of core_io and the events of overlay.h. Everything runs on one thread.
+ *
+ *   core.c       life, dispatch by table (body of Envelope x role), counters
+ *   attach.c     node side: home and standby, hello, backoff, host cache
+ *   serve.c      supernode side: seats, welcome, clients, fellow supernodes
+ *   record.c     records: made, signed, verified
+ *   directory.c  records kept and looked up; publish, withdraw; the asker's side
+ *   forward.c    Route: home -> home -> node, and failures back
+ *   call.c …     calls end to end: numbered, acknowledged, repeated, sealed
+ */
+#ifndef OVERLAY_CORE_H
+#define OVERLAY_CORE_H
+
+#include "overlay/identity.h"
+
+struct core;
+typedef uint32_t core_link; /* chosen by the core when it dials, by the I/O side when it accepts */
+
+/* What the path side says about itself in an offer or reply, and learns from the far end: a serialised
+ * `Path` (overlay.proto). */
+#define CORE_PATH_MAX 2048
+struct core_path {
+    size_t bytes;
+    uint8_t data[CORE_PATH_MAX];
+};
+
+struct core_io {
+    void *ctx;
+    uint64_t (*now_ms)(void *ctx);  /* monotonic */
+    int64_t (*time_s)(void *ctx);   /* wall clock */
+    void (*random)(void *ctx, void *bytes, size_t count);
+
+    /* Dials `address`; the answer is core_on_link_up or core_on_link_down, later. */
+    void (*dial)(void *ctx, core_link link, const char *address);
+    /* Queues one frame (without its length); -ENOBUFS: the peer reads too slowly and will be cut. */
+    int (*send)(void *ctx, core_link link, const uint8_t *frame, size_t bytes);
+    /* Closes after what is queued; no input comes for this link any more. `why` is for both logs. */
+    void (*close)(void *ctx, core_link link, const char *why);
+    /* core_tick is wanted at this time (now_ms); a new call replaces the old wish. */
+    void (*wake)(void *ctx, uint64_t at_ms);
+    /* Something was queued: core_deliver is to be called soon, from the loop, not from inside. */
+    void (*defer)(void *ctx);
+
+    /* The path to a node (path.h; NULL functions in a simulation without media: empty paths).
+     * offer: we call `peer`; an existing path is reused. accept: `theirs` came in an offer; ours is
+     * returned for the reply. learn: `theirs` came in a reply. Each returns a path handle in *path that
+     * the call holds until path_release, and the SSRC the far end must use in *ssrc_in. */
+    int (*path_offer)(void *ctx, const struct certificate *peer, struct core_path *ours, void **path, uint32_t *ssrc_in);
+    int (*path_accept)(void *ctx, const struct certificate *peer, const struct core_path *theirs,
+                       struct core_path *ours, void **path, uint32_t *ssrc_in);
+    int (*path_learn)(void *ctx, void *path, const struct core_path *theirs);
+    void (*path_release)(void *ctx, void *path, uint32_t ssrc_in);
+
+    /* events for the gateway */
+    const struct overlay_events *events;
+    void *events_ctx;
+};
+
+struct core_settings {
+    const struct identity *identity;
+    unsigned roles;              /* granted and configured */
+    const char *address;         /* where we listen as told to others; NULL: we do not */
+    const char *supernodes[2 * CONF_LISTS_MAX];
+    int supernode_count;
+    unsigned seats;              /* 0: default 20000 */
+};
+
+int core_new(const struct core_settings *settings, const struct core_io *io, struct core **core);
+/* Says goodbye on all links (io->close) and forgets everything; no event any more. */
+void core_free(struct core *core);
+/* Withdraws our records and ends our calls; the links stay up so that this can be sent. */
+void core_leave(struct core *core);
+
+/* A link is up: one that the core dialled, or one that was accepted (is_accepted; the I/O side chose the
+ * number, with the top bit set). The certificate was verified. */
+void core_on_link_up(struct core *core, core_link link, bool is_accepted, const struct certificate *peer,
+                     const struct sockaddr_storage *peer_address);
+void core_on_frame(struct core *core, core_link link, const uint8_t *frame, size_t bytes);
+/* A dial failed or a link ended. `why` in words: "connection refused", "certificate of another realm". */
+void core_on_link_down(struct core *core, core_link link, const char *why);
+void core_tick(struct core *core);
+/* Delivers queued events to the gateway. */
+void core_deliver(struct core *core);
+/* The network changed under us: probe and re-dial at once. */
+void core_on_network_change(struct core *core);
+
+/* Reserve at our home a relay tunnel to `peer` (path side); the home's address for the candidate. The
+ * Reserve is sent on the home link before anything that is sent later. -ENOTCONN: no relaying home. */
+int core_reserve(struct core *core, const uint8_t peer[OVERLAY_NODE_ID_BYTES], const uint8_t tunnel[16],
+                 char *address, size_t address_bytes);
+/* Supernode side of it: io-free table of reservations, asked by the relay when somebody binds. 0 with the
+ * peer's node id, or -EACCES. */
+int core_reservation(struct core *core, const uint8_t tunnel[16], const uint8_t asker[OVERLAY_NODE_ID_BYTES],
+                     uint8_t peer[OVERLAY_NODE_ID_BYTES]);
+
+/* overlay.h's calls, status and iteration on the core; overlay.c forwards to these. */
+struct overlay_call *core_call_of_path(struct core *core, void *path); /* first; for on_path */
+int core_call_new(struct core *core, const struct overlay_call_request *request,
+                  const struct overlay_call_events *events, void *ctx, struct overlay_call **call);
+/* The call's path handle, SSRCs and keys; -EAGAIN before they are known. */
+int core_call_media(struct overlay_call *call, void **path, struct overlay_port *port);
+/* The path side says in words where the media of a path goes now: on_path to its calls. */
+void core_on_path(struct core *core, void *path, const char *text);
+bool core_is_attached(const struct core *core);
+void core_status(const struct core *core, struct overlay_status *status);
+void core_each_supernode(const struct core *core,
+                         void (*each)(void *ctx, const struct overlay_supernode *supernode), void *ctx);
+
+#endif
