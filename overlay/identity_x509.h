@@ -1,0 +1,92 @@
+/* overlay/identity_x509.h: an identity from the inside, and certificates as OpenSSL holds them.
+ *
+ * Private to identity*.c and realm*.c. Any thread; an identity is read-only once it is made.
+ *
+ *   identity.c       the enrolment file: read, checked, held
+ *   identity_x509.c  a certificate of the realm as plain data; is it good?
+ *   identity_name.c  which names there may be
+ *   identity_key.c   signing, sealing, agreeing on keys
+ *   identity_tls.c   the TLS context
+ *   identity_file.c  small files of PEM, read and written
+ */
+#ifndef OVERLAY_IDENTITY_X509_H
+#define OVERLAY_IDENTITY_X509_H
+
+#include "overlay/identity.h"
+
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <sys/types.h>
+
+struct identity {
+    struct certificate own;
+    X509 *certificate;
+    X509 *root;
+    EVP_PKEY *key;
+    X509_STORE *store; /* holds the root */
+    X509_CRL *revoked; /* NULL: no revocation list */
+    SSL_CTX *tls;
+    int64_t root_not_before_s, root_not_after_s;
+    uint8_t sign_key[64];                   /* libsodium's form of our key */
+    uint8_t box_public[32], box_secret[32]; /* its X25519 form */
+    char *supernodes[CONF_LISTS_MAX];
+    int supernode_count;
+};
+
+/* ---- identity_x509.c --------------------------------------------------------------------------
+ */
+
+/* Takes the plain data out of a certificate without judging who signed it. -EINVAL with the reason.
+ */
+int identity_x509_read(X509 *x509, struct certificate *certificate, char *why, size_t why_bytes);
+/* Is it signed by the identity's root and not revoked? Time is not looked at. -EACCES with the
+ * reason. */
+int identity_x509_chain(const struct identity *identity, X509 *x509, char *why, size_t why_bytes);
+/* Is `now_s` within its time, and the root's? -EACCES with the reason. */
+int identity_x509_time(const struct identity *identity, const struct certificate *certificate,
+                       int64_t now_s, char *why, size_t why_bytes);
+int64_t identity_time_s(const ASN1_TIME *time);
+/* "2026-01-02" into `text` (IDENTITY_DATE_BYTES), which is returned. */
+#define IDENTITY_DATE_BYTES 16
+const char *identity_date(int64_t time_s, char *text);
+/* OpenSSL's own words for what went wrong last; empties its queue. */
+const char *identity_openssl_error(void);
+
+/* ---- identity_name.c --------------------------------------------------------------------------
+ */
+
+bool identity_is_site(const char *name);   /* [a-z0-9][a-z0-9.-]{0,62} */
+bool identity_is_number(const char *name); /* +[0-9]{1,15} */
+/* A role by its name; 0: there is none. */
+unsigned identity_role_find(const char *name);
+/* The name of one role; NULL for what is none. */
+const char *identity_role_name(unsigned role);
+
+/* ---- identity_key.c ---------------------------------------------------------------------------
+ */
+
+/* Derives libsodium's keys from the PKCS#8 key. -EINVAL when it is not Ed25519. */
+int identity_key_derive(struct identity *identity);
+void identity_node_id(const uint8_t public_key[32], uint8_t node[OVERLAY_NODE_ID_BYTES]);
+int identity_key_init(void);
+
+/* ---- identity_tls.c ---------------------------------------------------------------------------
+ */
+
+int identity_tls_make(struct identity *identity);
+
+/* ---- identity_file.c --------------------------------------------------------------------------
+ */
+
+#define IDENTITY_FILE_MAX (1024 * 1024) /* a revocation list of some ten thousand entries */
+/* Reads a whole file; *data ends with a NUL and is freed by the caller. `why` names file and
+ * reason. */
+int identity_file_read(const char *path, char **data, size_t *bytes, char *why, size_t why_bytes);
+/* Warns in the log when others may read a file with a key in it. */
+void identity_file_check_mode(const char *path);
+/* Writes a new file; -EEXIST when there is one. */
+int identity_file_create(const char *path, mode_t mode, BIO *content, char *why, size_t why_bytes);
+/* Writes a file anew, whole or not at all. */
+int identity_file_replace(const char *path, mode_t mode, BIO *content, char *why, size_t why_bytes);
+
+#endif
