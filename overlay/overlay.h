@@ -85,6 +85,7 @@ struct overlay_media {
     enum codec codec;
     enum media_direction direction;
     int ptime_ms;
+    bool is_early; /* in on_media: it came with Progress, the call is not answered yet */
 };
 
 struct overlay_call_events {

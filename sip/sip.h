@@ -43,6 +43,7 @@ struct sip_audio {
     int receive_count;
     int event_payload_type;              /* -1: none */
     int ptime_ms;                        /* as the far end asked; 20 when it did not */
+    bool is_early;                       /* early media: the call is not answered yet */
 };
 
 /* Our end of the audio stream. */

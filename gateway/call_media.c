@@ -1,0 +1,181 @@
+/* The media of a call: one bridge, set up when both the worker and a leg's media are known, and
+ * taken down in an order that leaves nobody with a dead pointer:
+ *
+ *   1. the bridge forgets the nodes' legs      (no packet is sent to a path any more)
+ *   2. the overlay's ports are closed          (no packet comes from a path any more)
+ *   3. the bridge is closed                    (its sockets go, its figures come)
+ */
+#include "gateway/call_internal.h"
+
+#include "conf/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void on_first_packet(void *ctx, enum media_side side, uint64_t at_us)
+{
+    struct call *call = ctx;
+    struct leg *leg = &call->legs[side];
+    leg->first_voice_ms = at_us / 1000;
+    if (call->answered_ms && leg->first_voice_ms >= call->answered_ms)
+        log_info(LOG_GATEWAY, call->id, "first voice from %s %u ms after the answer", leg->name,
+                 (unsigned)(leg->first_voice_ms - call->answered_ms));
+    else
+        log_info(LOG_GATEWAY, call->id, "first voice from %s before the answer", leg->name);
+}
+
+static void on_digit(void *ctx, enum media_side side, char digit, int duration_ms)
+{
+    struct call *call = ctx;
+    log_info(LOG_GATEWAY, call->id, "%s pressed a key (%d ms)", call->legs[side].name, duration_ms);
+    (void)digit; /* may be a PIN: not logged */
+}
+
+static void on_silence(void *ctx, enum media_side side)
+{
+    struct call *call = ctx;
+    log_warn(LOG_GATEWAY, call->id, "no media from %s for %d s", call->legs[side].name,
+             call->gateway->conf->media.timeout_s);
+    struct call_cause cause = call_cause(CALL_MEDIA_TIMEOUT, "No media");
+    call_end(call, &cause);
+}
+
+static void on_played(void *ctx, enum media_side side)
+{
+    struct call *call = ctx;
+    const struct gateway_client *client = call->gateway->client;
+    (void)side;
+    if (!client || !client->hang_up_after_play)
+        return;
+    struct call_cause cause = call_cause(CALL_NORMAL, "Played to the end");
+    call_end(call, &cause);
+}
+
+static void on_stats(void *ctx, const struct media_stats stats[2])
+{
+    struct call *call = ctx;
+    memcpy(call->stats, stats, sizeof call->stats);
+}
+
+static void on_closed(void *ctx, const struct media_stats stats[2])
+{
+    struct call *call = ctx;
+    memcpy(call->stats, stats, sizeof call->stats);
+    call->bridge = NULL;
+    call_media_stopped(call);
+}
+
+static const struct media_events events = {
+    .on_first_packet = on_first_packet,
+    .on_digit = on_digit,
+    .on_silence = on_silence,
+    .on_played = on_played,
+    .on_stats = on_stats,
+    .on_closed = on_closed,
+};
+
+/* The worker that a leg insists on, any other if none does, -EAGAIN while one does not know yet. */
+static int choose_worker(struct call *call)
+{
+    for (int side = 0; side < 2; side++) {
+        struct leg *leg = &call->legs[side];
+        if (leg->ops && leg->ops->worker)
+            return leg->ops->worker(leg);
+    }
+    return media_worker_pick(call->gateway->media);
+}
+
+static int open_bridge(struct call *call)
+{
+    int worker = choose_worker(call);
+    if (worker < 0)
+        return worker;
+    return media_bridge_open(call->gateway->media, worker, &events, call, &call->bridge);
+}
+
+static int set_leg(struct call *call, struct leg *leg)
+{
+    int err = media_bridge_set(call->bridge, leg->side, &leg->media);
+    if (!err && !leg->is_attached && leg->ops->attach) {
+        leg->ops->attach(leg, call->bridge);
+        leg->is_attached = true;
+    }
+    return err;
+}
+
+void call_media_apply(struct call *call)
+{
+    if (call->state == CALL_STATE_ENDING ||
+        (!call->legs[MEDIA_A].has_media && !call->legs[MEDIA_B].has_media))
+        return;
+    int err = call->bridge ? 0 : open_bridge(call);
+    if (err == -EAGAIN && !call->bridge && choose_worker(call) < 0)
+        return; /* the path is not known yet */
+    for (int side = 0; side < 2 && !err; side++)
+        if (call->legs[side].has_media)
+            err = set_leg(call, &call->legs[side]);
+    if (err) {
+        log_error(LOG_GATEWAY, call->id, "media cannot be joined: %s", strerror(-err));
+        struct call_cause cause = call_cause(CALL_CONGESTION, "Media overload");
+        call_end(call, &cause);
+    }
+}
+
+static enum media_direction flip(enum media_direction direction)
+{
+    switch (direction) {
+    case MEDIA_SENDONLY:
+        return MEDIA_RECVONLY;
+    case MEDIA_RECVONLY:
+        return MEDIA_SENDONLY;
+    default:
+        return direction;
+    }
+}
+
+/* One end holds: the other end must know. The far end's consent to our own wish is no news: only
+ * what differs from both what it has and what it was last asked for is asked. */
+void call_media_mirror(struct leg *leg)
+{
+    struct leg *other = call_other_leg(leg);
+    enum media_direction mirrored = flip(leg->direction);
+    if (leg->call->state != CALL_STATE_UP || !other->is_signalling || !other->ops->update ||
+        other->direction == mirrored || other->wanted == mirrored)
+        return;
+    log_info(LOG_GATEWAY, leg->call->id, "%s %s", leg->name,
+             leg->direction == MEDIA_SENDRECV ? "resumes" : "holds");
+    int err = other->ops->update(other, mirrored);
+    if (err)
+        log_warn(LOG_GATEWAY, leg->call->id, "%s cannot be told: %s", other->name, strerror(-err));
+}
+
+static void detached(struct call *call)
+{
+    if (--call->detaching > 0)
+        return;
+    if (call->bridge)
+        media_bridge_close(call->bridge);
+    else
+        call_media_stopped(call);
+}
+
+void call_leg_detached(struct leg *leg)
+{
+    detached(leg->call);
+}
+
+void call_media_stop(struct call *call)
+{
+    static const struct media_leg none = {.kind = MEDIA_LEG_NONE};
+    call->detaching = 1;
+    for (int side = 0; side < 2; side++) {
+        struct leg *leg = &call->legs[side];
+        if (!leg->ops || !leg->ops->detach)
+            continue;
+        if (call->bridge)
+            media_bridge_set(call->bridge, (enum media_side)side, &none);
+        call->detaching++;
+        leg->ops->detach(leg);
+    }
+    detached(call);
+}

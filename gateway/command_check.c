@@ -1,0 +1,86 @@
+#include "gateway/command.h"
+
+#include "overlay/overlay.h"
+
+#include "conf/conf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char help[] =
+    "usage: sallyport check -c FILE\n\n"
+    "Reads the settings as 'run' does, and the enrolment and secrets that they name, and says\n"
+    "what is wrong (file, line, remedy) or, in a few lines, what the node would be.\n"
+    "Starts nothing and touches nothing. Exit status 0: a node would start with it.\n\n"
+    "  -c, --config FILE   the settings\n";
+
+static const char *or_none(const char *text)
+{
+    return text ? text : "none";
+}
+
+static void print_sip(const struct conf *conf)
+{
+    char text[ADDRESS_TEXT_MAX];
+    for (int i = 0; i < conf->sip.listen_count; i++)
+        printf("SIP:       %s:%s, domain %s\n",
+               conf->sip.listen[i].transport == CONF_UDP ? "udp" : "tcp",
+               address_format(&conf->sip.listen[i].address, text), or_none(conf->sip.domain));
+    printf("phones:    %d", conf->phone_count);
+    for (int i = 0; i < conf->phone_count && i < 10; i++)
+        printf(" %s", conf->phones[i].id);
+    printf("%s\nroutes:    %d\n", conf->phone_count > 10 ? " …" : "", conf->route_count);
+    printf("RTP ports: %u-%u, codecs", conf->media.port_min, conf->media.port_max);
+    for (int i = 0; i < conf->media.codecs.count; i++)
+        printf(" %s", codec_name(conf->media.codecs.codec[i]));
+    printf("\n");
+}
+
+static int check(const struct conf *conf)
+{
+    char text[ADDRESS_TEXT_MAX], why[256];
+    if (conf->realm.enrolment) {
+        char *grants = NULL;
+        int err = overlay_enrolment_check(conf->realm.enrolment, conf->realm.revocation, &grants,
+                                          why, sizeof why);
+        if (err) {
+            fprintf(stderr, "%s\n", why);
+            return COMMAND_FAILED;
+        }
+        printf("%s", grants);
+        free(grants);
+    } else {
+        printf("overlay:   none (no realm.enrolment): calls stay inside the site\n");
+    }
+    if (conf->overlay.listen.ss_family)
+        printf("supernode: listens on %s\n", address_format(&conf->overlay.listen, text));
+    print_sip(conf);
+    printf("%s is good\n", conf->file);
+    return 0;
+}
+
+int command_check(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
+    const char *path = NULL;
+    int option;
+    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1)
+        switch (option) {
+        case 'c':
+            path = optarg;
+            break;
+        case 'h':
+            return command_help(help);
+        default:
+            return command_bad_option("check");
+        }
+    if (!path || optind < argc)
+        return command_misuse("check", "give the settings as -c FILE and nothing else");
+    struct conf *conf = command_load(path);
+    if (!conf)
+        return COMMAND_FAILED;
+    int status = check(conf);
+    conf_free(conf);
+    return status;
+}

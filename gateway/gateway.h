@@ -1,0 +1,75 @@
+/* gateway/gateway.h: the daemon: one process that is a node.
+ *
+ * Starts media, overlay, sip and admin in this order from one `struct conf`, owns the calls, and
+ * stops everything in the reverse order. The native client (`sallyport call`) is the same thing
+ * without SIP, with a `struct gateway_client` that says what its one leg plays and records.
+ *
+ * Thread: control.
+ */
+#ifndef GATEWAY_GATEWAY_H
+#define GATEWAY_GATEWAY_H
+
+#include "gateway/call.h"
+#include "gateway/loop.h"
+
+#define GATEWAY_HISTORY 100
+
+struct admin;
+
+/* What is kept of a call that has ended. */
+struct call_summary {
+    char id[CALL_ID_LEN + 1];
+    char from[LEG_NAME_MAX], to[LEG_NAME_MAX];
+    char codecs[2][16];
+    char path[ADDRESS_TEXT_MAX + 16];
+    struct call_cause cause;
+    int64_t created_s;
+    uint64_t setup_ms, ring_ms, talk_ms; /* to ringing, to answer, of talking; 0: never */
+    uint64_t first_voice_ms[2];          /* from the answer; by leg */
+    struct media_stats stats[2];
+};
+
+/* The native client's side of a call. */
+struct gateway_client {
+    const char *user;          /* our caller name */
+    const char *play, *record; /* WAV files or NULL */
+    bool echo;                 /* answer with an echo instead of files */
+    bool hang_up_after_play;
+    void (*on_attached)(void *ctx);
+    void (*on_call_up)(void *ctx, struct call *call);
+    void (*on_call_end)(void *ctx, const struct call_summary *summary);
+    void (*on_stop)(void *ctx); /* its handles are to be closed */
+    void *ctx;
+};
+
+struct gateway {
+    const struct conf *conf;
+    const struct gateway_client *client; /* NULL: a daemon */
+    struct loop *loop;
+    uv_loop_t *uv;
+    struct media *media;
+    struct overlay *overlay;
+    struct sip *sip;
+    struct admin *admin;
+    uv_signal_t signals[2];
+    bool is_stopping;
+    bool has_stopped_parts;
+    uint64_t started_ms;
+    TAILQ_HEAD(call_list, call) calls;
+    unsigned call_count;
+    uint64_t calls_total;
+    struct call_summary history[GATEWAY_HISTORY]; /* a ring; newest at calls_ended - 1 */
+    uint64_t calls_ended;
+};
+
+/* Starts all parts. 0, or a negative errno after logging why. */
+int gateway_open(struct gateway *gateway, const struct conf *conf,
+                 const struct gateway_client *client);
+/* Runs until gateway_stop, SIGINT or SIGTERM; everything is closed when it returns. */
+int gateway_run(struct gateway *gateway);
+void gateway_stop(struct gateway *gateway);
+
+/* A call has freed its media: keeps its summary and forgets it. */
+void gateway_call_gone(struct gateway *gateway, struct call *call);
+
+#endif
