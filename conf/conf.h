@@ -40,26 +40,31 @@ struct codec_list {
 };
 bool codec_list_has(const struct codec_list *list, enum codec codec);
 
-enum media_direction { MEDIA_INACTIVE = 0, MEDIA_SENDONLY = 1, MEDIA_RECVONLY = 2, MEDIA_SENDRECV = 3 };
+enum media_direction {
+    MEDIA_INACTIVE = 0,
+    MEDIA_SENDONLY = 1,
+    MEDIA_RECVONLY = 2,
+    MEDIA_SENDRECV = 3
+};
 
 /* Why a call ended, in words; only sip/ knows status codes. */
 enum call_reason {
-    CALL_NORMAL,            /* somebody hung up after the call was up */
-    CALL_CANCELLED,         /* the caller gave up before the answer */
-    CALL_BUSY,              /* 486 */
-    CALL_BUSY_EVERYWHERE,   /* 600 */
-    CALL_DECLINED,          /* 603 */
-    CALL_NO_ANSWER,         /* rang, nobody answered: 480 (Q.850 19) */
-    CALL_NOT_FOUND,         /* no such number, user or site: 404 */
-    CALL_UNAVAILABLE,       /* known, but not reachable now: 480 (Q.850 20) */
-    CALL_NOT_ACCEPTABLE,    /* no common codec: 488 */
-    CALL_FORBIDDEN,         /* policy: 403 */
-    CALL_NO_SUPERNODE,      /* our own overlay link is down: 503 */
-    CALL_CONGESTION,        /* out of ports, memory or seats: 503 */
-    CALL_TIMEOUT,           /* no reply at all: 408 */
-    CALL_MEDIA_TIMEOUT,     /* no media for too long: BYE with Q.850 41 */
-    CALL_BAD_REQUEST,       /* malformed or unsupported: 400 */
-    CALL_FAILURE,           /* anything else: 500 */
+    CALL_NORMAL,          /* somebody hung up after the call was up */
+    CALL_CANCELLED,       /* the caller gave up before the answer */
+    CALL_BUSY,            /* 486 */
+    CALL_BUSY_EVERYWHERE, /* 600 */
+    CALL_DECLINED,        /* 603 */
+    CALL_NO_ANSWER,       /* rang, nobody answered: 480 (Q.850 19) */
+    CALL_NOT_FOUND,       /* no such number, user or site: 404 */
+    CALL_UNAVAILABLE,     /* known, but not reachable now: 480 (Q.850 20) */
+    CALL_NOT_ACCEPTABLE,  /* no common codec: 488 */
+    CALL_FORBIDDEN,       /* policy: 403 */
+    CALL_NO_SUPERNODE,    /* our own overlay link is down: 503 */
+    CALL_CONGESTION,      /* out of ports, memory or seats: 503 */
+    CALL_TIMEOUT,         /* no reply at all: 408 */
+    CALL_MEDIA_TIMEOUT,   /* no media for too long: BYE with Q.850 41 */
+    CALL_BAD_REQUEST,     /* malformed or unsupported: 400 */
+    CALL_FAILURE,         /* anything else: 500 */
     CALL_REASONS
 };
 
@@ -83,7 +88,8 @@ const char *call_reason_name(enum call_reason reason);
 
 #define CONF_LISTS_MAX 16
 
-/* Where a setting was written, for errors found later than parsing. `file` lives as long as conf. */
+/* Where a setting was written, for errors found later than parsing. `file` lives as long as conf.
+ */
 struct conf_place {
     const char *file;
     int line;
@@ -101,39 +107,44 @@ struct conf_realm {
     char *revocation; /* path of the revocation list; NULL: none */
 };
 
-enum conf_role { CONF_ROLE_GATEWAY = 1, CONF_ROLE_SUPERNODE = 2, CONF_ROLE_RELAY = 4, CONF_ROLE_CLIENT = 8 };
+enum conf_role {
+    CONF_ROLE_GATEWAY = 1,
+    CONF_ROLE_SUPERNODE = 2,
+    CONF_ROLE_RELAY = 4,
+    CONF_ROLE_CLIENT = 8
+};
 
 struct conf_overlay {
-    struct sockaddr_storage listen; /* ss_family 0: do not listen */
-    char *advertise;                /* "host:port" told to others; NULL: the listen address */
+    struct sockaddr_storage listen;   /* ss_family 0: do not listen */
+    char *advertise;                  /* "host:port" told to others; NULL: the listen address */
     char *supernodes[CONF_LISTS_MAX]; /* "host:port", in addition to the enrolment's */
     int supernode_count;
-    char *proxy;                    /* "host:port" of an HTTP CONNECT proxy; NULL: none */
-    unsigned roles;                 /* of enum conf_role */
-    bool udp;                       /* try UDP for media between nodes */
-    uint16_t udp_port;              /* of worker 0, +1 per worker; 0: any */
-    bool relay_only;                /* never show own addresses to peers */
-    int keep_path_s;                /* how long a path stays warm after its last call */
+    char *proxy;       /* "host:port" of an HTTP CONNECT proxy; NULL: none */
+    unsigned roles;    /* of enum conf_role */
+    bool udp;          /* try UDP for media between nodes */
+    uint16_t udp_port; /* of worker 0, +1 per worker; 0: any */
+    bool relay_only;   /* never show own addresses to peers */
+    int keep_path_s;   /* how long a path stays warm after its last call */
 };
 
 struct conf_sip {
     struct conf_listen listen[CONF_LISTS_MAX];
-    int listen_count;               /* 0: no SIP */
-    char *domain;                   /* realm of the digest and host of our URIs */
-    char *registrations;            /* path of the SQLite file */
+    int listen_count;    /* 0: no SIP */
+    char *domain;        /* realm of the digest and host of our URIs */
+    char *registrations; /* path of the SQLite file */
     int min_expires_s, max_expires_s;
     int ring_timeout_s;
-    int max_connections;            /* TCP, in all */
+    int max_connections; /* TCP, in all */
     int max_connections_per_address;
 };
 
 struct conf_media {
     uint16_t port_min, port_max;
-    int workers;                    /* 0: one per core */
+    int workers;                     /* 0: one per core */
     struct sockaddr_storage address; /* put into SDP; family 0: the address the phone talks to */
-    struct codec_list codecs;       /* towards phones */
-    struct codec_list peer_codecs;  /* between nodes */
-    int timeout_s;                  /* a call with no media for so long is ended; 0: never */
+    struct codec_list codecs;        /* towards phones */
+    struct codec_list peer_codecs;   /* between nodes */
+    int timeout_s;                   /* a call with no media for so long is ended; 0: never */
 };
 
 struct conf_admin {
@@ -141,9 +152,9 @@ struct conf_admin {
 };
 
 struct conf_phone {
-    char *id;      /* the user part: what others dial, and the digest user name */
-    char *name;    /* display name; NULL: none */
-    char *secret;  /* never printed */
+    char *id;     /* the user part: what others dial, and the digest user name */
+    char *name;   /* display name; NULL: none */
+    char *secret; /* never printed */
     int max_contacts;
     struct conf_place place;
 };
@@ -153,21 +164,21 @@ enum conf_target { CONF_TO_PHONE, CONF_TO_OVERLAY, CONF_TO_SERVICE };
 struct conf_route {
     char *name;
     char *match_text;
-    regex_t match;          /* POSIX extended, compiled */
+    regex_t match; /* POSIX extended, compiled */
     enum conf_target target;
-    char *to;               /* after the "phone:", "overlay:" or "service:"; may hold \1 .. \9 */
+    char *to; /* after the "phone:", "overlay:" or "service:"; may hold \1 .. \9 */
     struct conf_place place;
 };
 
 struct conf {
     char *file;
-    char *state_dir;        /* where bindings and the host cache are kept */
+    char *state_dir; /* where bindings and the host cache are kept */
     struct conf_realm realm;
     struct conf_overlay overlay;
     struct conf_sip sip;
     struct conf_media media;
     struct conf_admin admin;
-    int log_level[8];       /* enum log_level by enum log_folder */
+    int log_level[8]; /* enum log_level by enum log_folder */
     struct conf_phone *phones;
     int phone_count;
     struct conf_route *routes; /* in the order of the file: the first match wins */

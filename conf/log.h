@@ -30,10 +30,10 @@ void log_write(enum log_folder folder, enum log_level level, const char *call_id
 #define log_error(folder, call_id, ...) log_write(folder, LOG_ERROR, call_id, __VA_ARGS__)
 #define log_warn(folder, call_id, ...) log_write(folder, LOG_WARN, call_id, __VA_ARGS__)
 #define log_info(folder, call_id, ...) log_write(folder, LOG_INFO, call_id, __VA_ARGS__)
-#define log_debug(folder, call_id, ...)                                                            \
-    do {                                                                                           \
-        if (log_is_on(folder, LOG_DEBUG))                                                          \
-            log_write(folder, LOG_DEBUG, call_id, __VA_ARGS__);                                    \
+#define log_debug(folder, call_id, ...)                         \
+    do {                                                        \
+        if (log_is_on(folder, LOG_DEBUG))                       \
+            log_write(folder, LOG_DEBUG, call_id, __VA_ARGS__); \
     } while (0)
 
 /* One complaint per cause and minute. Zero-initialise one per cause; log_limit returns true when a
