@@ -56,6 +56,7 @@ class Baresip(Process):
 
     `events` holds (seconds, type, event) of everything that its control port told, oldest first.
     """
+    log_from, log_to = "baresip is ready.", "terminated by signal"
 
     def __init__(self, rig, user, server=None, secret="secret", codecs=("pcmu",), play=None,
                  transport="udp", auto_answer=False, address="127.0.0.1", netns=None,
@@ -288,6 +289,10 @@ class Linphone(Process):
     def type(self, line):
         self.child.stdin.write(line.encode() + b"\n")
         self.child.stdin.flush()
+
+    def wait_started(self):
+        """Waits until its SIP port is open, which it does not say."""
+        wait_until(lambda: not Ports.is_free(self.sip_port), 5, f"{self.name} opens its port", 0.1)
 
     def wait_registered(self, seconds=8):
         self.wait_log("Registration on", seconds)

@@ -56,7 +56,8 @@ class Ports:
     def is_free(port):
         for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
             with socket.socket(socket.AF_INET, kind) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if kind == socket.SOCK_STREAM:  # a connection that has ended is no obstacle
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
                     probe.bind(("127.0.0.1", port))
                 except OSError:
@@ -92,6 +93,7 @@ def inside(netns):
 
 class Process:
     """A program with its output in a file. Its folder is the rig's unless another is given."""
+    log_from, log_to = "", ""  # what stands outside of these in the log is of no interest
 
     def __init__(self, rig, name, command, netns=None, folder=None, env=None, stdin=None):
         self.rig, self.name, self.netns = rig, name, netns
@@ -106,6 +108,7 @@ class Process:
                 start_new_session=True)
         self.pid = self.child.pid
         rig.started.append(self)
+        rig.logs[self.log_path] = (self.log_from, self.log_to)
 
     def is_running(self):
         return self.child.poll() is None
@@ -149,6 +152,7 @@ class Rig:
         self.name, self.netns = name, netns
         self.folder = tempfile.mkdtemp(prefix=f"sallyport-{name}-")
         self.started = []
+        self.logs = {}
         self.problems = []  # found while stopping: sanitizer reports, wrong exit codes
 
     def path(self, *names):
@@ -179,13 +183,13 @@ class Rig:
     def tails(self, lines=25):
         """The last lines of every log of this scenario, for the report of a failure."""
         out = []
-        for name in sorted(os.listdir(self.folder)):
-            if not name.endswith(".log"):
-                continue
-            with open(os.path.join(self.folder, name), errors="replace") as log:
-                tail = log.read().splitlines()[-lines:]
-            out.append(f"  ---- {name}")
-            out += ["  " + line[:300] for line in tail]
+        for path, (start, end) in self.logs.items():
+            with open(path, errors="replace") as log:
+                text = log.read()
+            text = text.split(start, 1)[-1] if start else text
+            text = text.split(end, 1)[0] if end else text
+            out.append(f"  ---- {os.path.basename(path)}")
+            out += ["  " + line[:300] for line in text.strip().splitlines()[-lines:]]
         return "\n".join(out)
 
     def remove(self):

@@ -1,0 +1,236 @@
+"""Sallyport itself, as an operator runs it: realms, enrolment files, settings, `sallyport run`.
+
+What the tests know of its command line, settings and status is all in this file.
+"""
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+
+from rig import BUILD, ROOT, Failure, Ports, Process, inside, wait_until
+
+SANITIZER_MARKS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:",
+                   "WARNING: ThreadSanitizer", "AddressSanitizer:DEADLYSIGNAL")
+SANITIZER_OPTIONS = {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
+
+
+def binary(sanitized=False):
+    """The program under test; SAN_O names the folder of the build with sanitizers."""
+    folder = os.path.join(ROOT, os.environ["SAN_O"]) \
+        if sanitized and os.environ.get("SAN_O") else BUILD
+    path = os.path.join(folder, "sallyport")
+    if not os.access(path, os.X_OK):
+        raise Failure(f"{path} is not built")
+    return path
+
+
+def run_tool(*args, seconds=10):
+    """Runs `sallyport ARGS…` to its end and returns its standard output."""
+    done = subprocess.run([binary(), *map(str, args)], capture_output=True, text=True,
+                          timeout=seconds)
+    if done.returncode != 0:
+        raise Failure(f"sallyport {' '.join(map(str, args))}: exit code {done.returncode}: "
+                      f"{(done.stderr or done.stdout).strip()[-300:]}")
+    return done.stdout
+
+
+class Realm:
+    """A realm made for one scenario, with the addresses of its supernodes."""
+
+    def __init__(self, rig, supernodes=(), name="test.example"):
+        self.rig, self.supernodes = rig, list(supernodes)
+        self.folder = os.path.join(rig.folder, "realm")
+        run_tool("realm", "new", "--dir", self.folder, "--name", name)
+
+    def enrol(self, site, roles=("gateway",), numbers=()):
+        out = self.rig.path(f"{site}.enrol")
+        args = ["realm", "enrol", "--realm", self.folder, "--site", site, "--out", out]
+        for number in numbers:
+            args += ["--number", number]
+        for role in roles:
+            args += ["--role", role]
+        for supernode in self.supernodes:
+            args += ["--supernode", supernode]
+        run_tool(*args)
+        return out
+
+
+class Sallyport(Process):
+    """A running node. `phones` makes it a gateway; `listen` ("host:port") a node others connect to."""
+
+    def __init__(self, rig, name, enrolment=None, roles=(), listen=None, phones=(), routes=None,
+                 codecs=None, extra="", address="127.0.0.1", netns=None, sanitized=False,
+                 secret="secret", udp=True, sip_port=None):
+        self.node, self.address, self.sanitized = name, address, sanitized
+        self.admin_port = Ports.take(2)
+        self.sip_port = sip_port or (Ports.take(2) if phones else None)
+        self.server = f"{address}:{self.sip_port}"
+        lines = [f'state_dir = "{rig.path(name + ".state", "")}"',
+                 f'admin {{ listen = "{address}:{self.admin_port}" }}']
+        if enrolment:
+            lines.append(f'realm {{ enrolment = "{enrolment}" }}')
+            overlay = f'overlay {{ roles = {{ {", ".join(f"{chr(34)}{r}{chr(34)}" for r in roles)} }}'
+            overlay += f'\n  listen = "{listen}"' if listen else ""
+            overlay += "" if udp else "\n  udp = false"
+            lines.append(overlay + "\n}")
+        if phones:
+            media_port = Ports.take(200)
+            lines.append(f'sip {{ listen = {{ "udp:{self.server}", "tcp:{self.server}" }}\n'
+                         f'  domain = "{name}.example" }}')
+            lines.append(f'media {{ ports = "{media_port}-{media_port + 199}"' +
+                         (f'\n  codecs = {{ {", ".join(f"{chr(34)}{c}{chr(34)}" for c in codecs)} }}'
+                          if codecs else "") + " }")
+        for phone in phones:
+            rig.write(f"secrets/{phone}", secret + "\n")
+            lines.append(f'phone "{phone}" {{ secret_file = "secrets/{phone}" }}')
+        for route, (match, to) in (routes or {}).items():
+            lines.append(f'route "{route}" {{ match = "{match}"  to = "{to}" }}'
+                         .replace("\\", "\\\\"))
+        self.settings = rig.write(f"{name}.conf", "\n".join(lines) + "\n" + extra)
+        self.ended = False  # by our doing
+        super().__init__(rig, name, self.start_command(), netns=netns, env=SANITIZER_OPTIONS)
+
+    def start_command(self):
+        return [binary(self.sanitized), "run", "-c", self.settings]
+
+    # -- what the node says of itself ---------------------------------------------------------
+
+    def status(self):
+        """The status as JSON, or None while it does not answer."""
+        try:
+            with inside(self.netns):
+                with urllib.request.urlopen(
+                        f"http://{self.address}:{self.admin_port}/status", timeout=2) as answer:
+                    return json.load(answer)
+        except (OSError, ValueError):
+            return None
+
+    def attached(self):
+        """How many supernodes it holds a connection to."""
+        status = self.status() or {}
+        return len(status.get("overlay", {}).get("attached", []))
+
+    def calls(self):
+        status = self.status() or {}
+        calls = status.get("calls", [])
+        return calls if isinstance(calls, list) else []
+
+    def path(self):
+        """The path that the voice of the first call takes, in the node's own words."""
+        for call in self.calls():
+            if call.get("path"):
+                return call["path"]
+        return "unknown"
+
+    def wait_ready(self, attached=0, seconds=10):
+        def ready():
+            if not self.is_running():
+                raise Failure(f"{self.node} ended at its start:\n{self.log()[-500:]}")
+            status = self.status()
+            return status is not None and self.attached() >= attached
+        wait_until(ready, seconds, f"{self.node} is up and attached to {attached} supernodes", 0.05)
+        return self
+
+    # -- its life -----------------------------------------------------------------------------
+
+    def restart(self):
+        """Stops it as an operator would and starts it again with the same settings."""
+        self.stop()
+        self.rig.started.remove(self)
+        self.ended = False
+        Process.__init__(self, self.rig, self.node, self.start_command(), netns=self.netns,
+                         env=SANITIZER_OPTIONS)
+        return self
+
+    def kill(self):
+        """As when the power goes."""
+        self.ended = True
+        self.child.kill()
+        self.child.wait()
+
+    def stop(self, how=signal.SIGTERM, seconds=8):
+        """Stops it; an exit code other than 0 and reports of sanitizers become problems."""
+        if self.ended:
+            return self.child.returncode
+        was_running, self.ended = self.is_running(), True
+        code = super().stop(how, seconds)
+        log = self.log()
+        marks = [log.index(mark) for mark in SANITIZER_MARKS if mark in log]
+        if marks:
+            self.complain(f"{self.node}: {log[min(marks):min(marks) + 300]}")
+        if code != 0:
+            self.complain(f"{self.node}: exit code {code} " +
+                          ("after being asked to stop" if was_running else "all by itself"))
+        return code
+
+    def complain(self, problem):
+        if problem not in self.rig.problems:
+            self.rig.problems.append(problem)
+
+    def cpu_seconds(self):
+        return cpu_seconds(self.pid)
+
+    def rss_kib(self):
+        return rss_kib(self.pid)
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def rss_kib(pid):
+    with open(f"/proc/{pid}/smaps_rollup") as file:
+        for line in file:
+            if line.startswith("Rss:"):
+                return int(line.split()[1])
+    return 0
+
+
+class NativePeer(Process):
+    """`sallyport call`: the peer without SIP."""
+
+    def __init__(self, rig, name, enrolment, target=None, play=None, record=None, seconds=None,
+                 answer=False, echo=False, netns=None):
+        command = [binary(), "call", "--enrolment", enrolment]
+        command += ["--answer"] if answer else [target]
+        command += ["--echo"] if echo else []
+        command += ["--play", play] if play else []
+        command += ["--record", record] if record else []
+        command += ["--seconds", seconds] if seconds else []
+        super().__init__(rig, name, command, netns=netns)
+
+
+class TwoSites:
+    """A supernode and the gateways berlin (phones 2xx) and paris (phones 3xx).
+
+    From either site 8NNN dials NNN at the other site, 600 is the echo service.
+    """
+
+    def __init__(self, rig, berlin=("201", "202"), paris=("301", "302"), sanitized=False, **more):
+        self.rig = rig
+        address = f"127.0.0.1:{Ports.take(2)}"
+        self.realm = Realm(rig, [address])
+        self.supernode = Sallyport(
+            rig, "hub", self.realm.enrol("hub", roles=("supernode", "relay")),
+            roles=("supernode", "relay"), listen=address, sanitized=sanitized)
+        self.supernode.wait_ready()
+        echo = ("^600$", "service:echo")
+        self.berlin = Sallyport(
+            rig, "berlin", self.realm.enrol("berlin", numbers=("+4930123",)), roles=("gateway",),
+            phones=berlin, sanitized=sanitized,
+            routes={"paris": ("^8([0-9]+)$", "overlay:\\1@paris"), "echo": echo}, **more)
+        self.paris = Sallyport(
+            rig, "paris", self.realm.enrol("paris", numbers=("+33155",)), roles=("gateway",),
+            phones=paris, sanitized=sanitized,
+            routes={"berlin": ("^8([0-9]+)$", "overlay:\\1@berlin"), "echo": echo}, **more)
+        self.berlin.wait_ready(attached=1)
+        self.paris.wait_ready(attached=1)
+
+
+def settle(seconds):
+    """Lets sound flow; the only sleep that stories use."""
+    time.sleep(seconds)
