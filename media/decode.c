@@ -1,0 +1,154 @@
+#include "media/decode.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* So many frames in a row are made up (spandsp fades out within the first three); after that the
+ * sender is taken to be silent. */
+#define CONCEAL_MAX 10
+/* A single packet is no longer than this. */
+#define FRAME_MAX_MS 120
+/* A leap of the timestamps beyond that is another time line, not a pause. */
+#define PAUSE_MAX_S 10
+
+struct decode *decode_new(enum codec codec, int rate, struct media_stats *stats)
+{
+    struct decode *decode = calloc(1, sizeof *decode);
+    if (!decode)
+        return NULL;
+    decode->codec = codec;
+    decode->rate = rate;
+    decode->clock_hz = codec_clock_hz(codec);
+    decode->stats = stats;
+    decode->decoder = decoder_new(codec, rate);
+    if (!decode->decoder) {
+        free(decode);
+        return NULL;
+    }
+    jitter_init(&decode->jitter);
+    return decode;
+}
+
+void decode_free(struct decode *decode)
+{
+    if (!decode)
+        return;
+    decoder_free(decode->decoder);
+    free(decode);
+}
+
+void decode_reset(struct decode *decode)
+{
+    jitter_init(&decode->jitter);
+    decode->running = false;
+}
+
+static int samples_of(const struct decode *decode, int32_t units)
+{
+    return (int)((int64_t)units * decode->rate / decode->clock_hz);
+}
+
+static uint32_t units_of(const struct decode *decode, int samples)
+{
+    return (uint32_t)((int64_t)samples * decode->clock_hz / decode->rate);
+}
+
+/* Moves the time line to where a packet says that it is. */
+static void advance(struct decode *decode, uint32_t timestamp, uint64_t now_us)
+{
+    int32_t pause = (int32_t)(timestamp - decode->due);
+    if (!decode->running || pause > PAUSE_MAX_S * decode->clock_hz ||
+        pause < -PAUSE_MAX_S * decode->clock_hz)
+        decode->sink->restart(decode->ctx);
+    else if (pause > 0 && samples_of(decode, pause) > 0)
+        decode->sink->gap(decode->ctx, samples_of(decode, pause), now_us);
+    decode->running = true;
+    decode->due = timestamp;
+}
+
+static void play(struct decode *decode, const struct jitter_packet *packet, uint64_t now_us)
+{
+    int16_t pcm[CODEC_SAMPLES_MAX];
+    int samples = decoder_decode(decode->decoder, packet->payload, packet->bytes, pcm);
+    if (samples <= 0) {
+        decode->stats->rejected++;
+        return;
+    }
+    advance(decode, packet->timestamp, now_us);
+    decode->due += units_of(decode, samples);
+    decode->concealed = 0;
+    decode->sink->audio(decode->ctx, pcm, samples, now_us);
+}
+
+static void relay(struct decode *decode, const struct jitter_packet *packet, uint64_t now_us)
+{
+    struct decode_event event = {.timestamp = packet->timestamp, .clock_hz = decode->clock_hz};
+    if (event_parse(packet->payload, packet->bytes, &event.event) < 0)
+        return;
+    if (!decode->running) {
+        decode->sink->restart(decode->ctx);
+        decode->running = true;
+        decode->due = packet->timestamp;
+    }
+    event.offset = (int32_t)(packet->timestamp - decode->due);
+    if (decode->sink->event)
+        decode->sink->event(decode->ctx, &event, now_us);
+}
+
+/* One packet is lost. How long it was is told by the timestamp of the one behind the hole. */
+static void conceal(struct decode *decode, const struct jitter_packet *next, int missing,
+                    uint64_t now_us)
+{
+    int16_t pcm[CODEC_SAMPLES_MAX];
+    int32_t units = (int32_t)(next->timestamp - decode->due) / missing;
+    int samples = samples_of(decode, units);
+    if (!decode->running || units <= 0 || samples > FRAME_MAX_MS * decode->rate / 1000 ||
+        decode->concealed >= CONCEAL_MAX)
+        return; /* it carried no sound, or a pause lies in the hole */
+    int made = -ENOTSUP;
+    if (missing == 1 && next->kind == JITTER_AUDIO)
+        made = decoder_recover(decode->decoder, next->payload, next->bytes, pcm, samples);
+    if (made > 0) {
+        decode->stats->fec_recovered++;
+    } else {
+        made = decoder_conceal(decode->decoder, pcm, samples);
+        decode->stats->concealed++;
+    }
+    decode->concealed++;
+    if (made <= 0)
+        return;
+    decode->due += units_of(decode, made);
+    decode->sink->audio(decode->ctx, pcm, made, now_us);
+}
+
+uint64_t decode_run(struct decode *decode, uint64_t now_us)
+{
+    const struct jitter_packet *packet;
+    int missing;
+    for (;;) {
+        switch (jitter_get(&decode->jitter, now_us, &packet, &missing)) {
+        case JITTER_NOTHING:
+            return jitter_deadline_us(&decode->jitter);
+        case JITTER_LOST:
+            conceal(decode, packet, missing, now_us);
+            break;
+        case JITTER_PACKET:
+            if (packet->kind == JITTER_AUDIO)
+                play(decode, packet, now_us);
+            else if (packet->kind == JITTER_EVENT)
+                relay(decode, packet, now_us);
+            break;
+        }
+    }
+}
+
+void decode_packet(struct decode *decode, enum jitter_kind kind, const struct rtp_header *rtp,
+                   uint64_t now_us)
+{
+    if (rtp->ssrc != decode->ssrc)
+        decode_reset(decode);
+    decode->ssrc = rtp->ssrc;
+    if (jitter_put(&decode->jitter, kind, rtp, now_us) == -ETIME)
+        decode->stats->late++;
+    decode_run(decode, now_us);
+}

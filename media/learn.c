@@ -1,0 +1,71 @@
+#include "media/learn.h"
+
+/* Long enough for a phone's first packets to arrive, short enough to be hard to hit. */
+#define WINDOW_US 5000000
+/* Consecutive packets wanted from the named host at another port (its NAT), and from elsewhere. */
+#define PROBATION_SAME_HOST 3
+#define PROBATION 4
+
+static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+    struct sockaddr_storage x = *a, y = *b;
+    address_normalise(&x);
+    address_normalise(&y);
+    if (x.ss_family == 0 || x.ss_family != y.ss_family)
+        return false;
+    address_set_port(&x, 1);
+    address_set_port(&y, 1);
+    return address_equal(&x, &y);
+}
+
+void learn_begin(struct learn *learn, const struct sockaddr_storage *named, uint64_t now_us)
+{
+    *learn = (struct learn){.named = *named, .remote = *named};
+    learn->open = true;
+    learn->open_until_us = now_us + WINDOW_US;
+}
+
+void learn_again(struct learn *learn, uint64_t now_us)
+{
+    if (learn->open)
+        learn->open_until_us = now_us + WINDOW_US;
+}
+
+static bool is_consecutive(const struct learn *learn, const struct sockaddr_storage *source,
+                           const struct rtp_header *rtp)
+{
+    return learn->candidate_count > 0 && address_equal(&learn->candidate, source) &&
+           learn->candidate_ssrc == rtp->ssrc &&
+           rtp->sequence == (uint16_t)(learn->candidate_sequence + 1);
+}
+
+enum learn_verdict learn_packet(struct learn *learn, const struct sockaddr_storage *source,
+                                const struct rtp_header *rtp, uint64_t now_us)
+{
+    if (learn->remote.ss_family && address_equal(&learn->remote, source)) {
+        learn->open = false;
+        return LEARN_ACCEPT;
+    }
+    if (learn->named.ss_family && address_equal(&learn->named, source)) {
+        learn->remote = learn->named; /* somebody else was learnt meanwhile: SDP's word counts */
+        learn->open = false;
+        return LEARN_ACCEPT;
+    }
+    if (!learn->open || now_us > learn->open_until_us)
+        return LEARN_REJECT;
+    learn->candidate_count = is_consecutive(learn, source, rtp) ? learn->candidate_count + 1 : 1;
+    learn->candidate = *source;
+    learn->candidate_ssrc = rtp->ssrc;
+    learn->candidate_sequence = rtp->sequence;
+    if (learn->candidate_count <
+        (same_host(&learn->named, source) ? PROBATION_SAME_HOST : PROBATION))
+        return LEARN_REJECT;
+    learn->remote = *source;
+    learn->open = false;
+    return LEARN_ACCEPT;
+}
+
+bool learn_is_host(const struct learn *learn, const struct sockaddr_storage *source)
+{
+    return same_host(&learn->remote, source) || same_host(&learn->named, source);
+}

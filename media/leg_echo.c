@@ -1,0 +1,7 @@
+/* The echo test: the other leg's sound goes back to it (see leg_join). It sends and hears nothing
+ * of its own. */
+#include "media/leg.h"
+
+const struct leg_ops leg_echo = {
+    .echoes = true,
+};
