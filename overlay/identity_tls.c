@@ -30,7 +30,7 @@ int identity_tls_attach(SSL *ssl, struct identity_verdict *verdict)
 /* OpenSSL turns the error into the alert that the peer sees: all it will know of our reason. */
 static int alert_error(const char *why)
 {
-    if (strncmp(why, "expired", 7) == 0 || strncmp(why, "not valid before", 16) == 0)
+    if (strncmp(why, "expired", 7) == 0)
         return X509_V_ERR_CERT_HAS_EXPIRED;
     if (strcmp(why, "revoked") == 0)
         return X509_V_ERR_CERT_REVOKED;

@@ -1,8 +1,8 @@
 /* overlay/tls.h: one TLS 1.3 connection on a libuv TCP handle, mutual certificates of the realm.
  *
- * Used by links (link.c), by the relay and by a path's way through a relay. A stream lives on one loop;
- * tls_stream_move carries it to another one (listener -> worker) after its handshake.
- * Thread: that of its loop.
+ * Used by links (link.c), by the relay and by a path's way through a relay. A stream lives on one
+ * loop; tls_stream_move carries it to another one (listener -> worker) after its handshake. Thread:
+ * that of its loop.
  */
 #ifndef OVERLAY_TLS_H
 #define OVERLAY_TLS_H
@@ -15,12 +15,14 @@ struct tls_stream;
 #define TLS_ALPN_RELAY "sallyport-relay/1"
 
 struct tls_stream_events {
-    /* Handshake done: the peer's verified certificate, and the protocol agreed on (one of the two above). */
-    void (*on_up)(void *ctx, struct tls_stream *stream, const struct certificate *peer, const char *alpn);
+    /* Handshake done: the peer's verified certificate, and the protocol agreed on (one of the two
+     * above). */
+    void (*on_up)(void *ctx, struct tls_stream *stream, const struct certificate *peer,
+                  const char *alpn);
     /* Plain bytes came. */
     void (*on_data)(void *ctx, struct tls_stream *stream, const uint8_t *data, size_t bytes);
-    /* Failed or ended by the other side, in words ("connection refused", "peer refused our certificate:
-     * expired", …). tls_stream_close is still to be called. */
+    /* Failed or ended by the other side, in words ("connection refused", "peer refused our
+     * certificate: expired", …). tls_stream_close is still to be called. */
     void (*on_down)(void *ctx, struct tls_stream *stream, const char *why);
     /* What was queued has been handed to the kernel; NULL: not wanted. */
     void (*on_drain)(void *ctx, struct tls_stream *stream);
@@ -28,27 +30,37 @@ struct tls_stream_events {
 
 struct tls_dial {
     const struct identity *identity;
-    const char *address;   /* "host:port" or numeric */
-    const char *proxy;     /* HTTP CONNECT proxy "host:port"; NULL: none */
+    const char *address; /* "host:port" or numeric */
+    const char *proxy;   /* HTTP CONNECT proxy "host:port"; NULL: none */
     const char *alpn;
-    unsigned timeout_ms;   /* for everything until on_up; 0: 10 s */
+    unsigned timeout_ms; /* for everything until on_up; 0: 10 s */
 };
 /* Resolves, connects, shakes hands. */
-int tls_stream_dial(uv_loop_t *loop, const struct tls_dial *dial, const struct tls_stream_events *events, void *ctx,
-                    struct tls_stream **stream);
+int tls_stream_dial(uv_loop_t *loop, const struct tls_dial *dial,
+                    const struct tls_stream_events *events, void *ctx, struct tls_stream **stream);
 /* Takes a connection from a listening handle and shakes hands (5 s). */
-int tls_stream_accept(uv_stream_t *listener, const struct identity *identity, const struct tls_stream_events *events,
-                      void *ctx, struct tls_stream **stream);
+int tls_stream_accept(uv_stream_t *listener, const struct identity *identity,
+                      const struct tls_stream_events *events, void *ctx,
+                      struct tls_stream **stream);
 /* Encrypts and queues. -ENOBUFS when `limit` bytes are queued already (0: 1 MiB). */
 int tls_stream_send(struct tls_stream *stream, const uint8_t *data, size_t bytes);
-/* Bytes handed over but not yet taken by the kernel: uv's queue plus what TCP has not sent (SIOCOUTQNSD). */
+/* Bytes handed over but not yet taken by the kernel: uv's queue plus what TCP has not sent
+ * (SIOCOUTQNSD). */
 size_t tls_stream_queued(const struct tls_stream *stream);
-/* Plain bytes that were received and not used yet go along with the stream to the other loop. Called on the
- * old loop's thread; afterwards the stream belongs to `loop`'s thread once tls_stream_resume was called there. */
+/* Plain bytes that were received and not used yet go along with the stream to the other loop.
+ * Called on the old loop's thread; afterwards the stream belongs to `loop`'s thread once
+ * tls_stream_resume was called there. */
 int tls_stream_detach(struct tls_stream *stream);
-int tls_stream_resume(struct tls_stream *stream, uv_loop_t *loop, const struct tls_stream_events *events, void *ctx);
+int tls_stream_resume(struct tls_stream *stream, uv_loop_t *loop,
+                      const struct tls_stream_events *events, void *ctx);
+/* Gives back plain bytes of the on_data that is being handled: they come again first, before newer
+ * ones, after tls_stream_resume. Once, right before tls_stream_detach. 0 or -ENOMEM. */
+int tls_stream_unread(struct tls_stream *stream, const uint8_t *data, size_t bytes);
 const struct sockaddr_storage *tls_stream_peer_address(const struct tls_stream *stream);
 /* Sends what is queued (at most 1 s) and frees; no event comes any more. */
 void tls_stream_close(struct tls_stream *stream);
+/* The same, and reports when all of it is gone from the loop (at once when the stream is detached).
+ */
+void tls_stream_close_then(struct tls_stream *stream, void (*on_closed)(void *ctx), void *ctx);
 
 #endif

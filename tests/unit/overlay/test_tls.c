@@ -1,0 +1,378 @@
+/* TLS connections on loopback: who gets in, who does not and what both sides are told, and moving
+ * house. */
+#include "tests/unit/overlay/realm_fixture.h"
+#include "tests/unit/overlay/tls_fixture.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define DAY_S 86400
+
+static struct realm realm;
+static struct identity *berlin, *paris;
+
+static int make_identities(void **state)
+{
+    (void)state;
+    fixture_realm(&realm);
+    berlin = fixture_identity(&realm, "berlin", CONF_ROLE_GATEWAY);
+    paris = fixture_identity(&realm, "paris", CONF_ROLE_SUPERNODE);
+    return 0;
+}
+
+static int free_identities(void **state)
+{
+    (void)state;
+    identity_free(berlin);
+    identity_free(paris);
+    realm_fini(&realm);
+    return 0;
+}
+
+static struct tls_fixture f;
+
+static void connect_both(void)
+{
+    fixture_open(&f, berlin, paris);
+    assert_int_equal(fixture_dial(&f, NULL, TLS_ALPN_LINK), 0);
+    assert_true(fixture_run(&f, &f.server.is_up));
+    assert_true(f.client.is_up);
+}
+
+static void both_know_each_other_and_talk(void **state)
+{
+    static uint8_t data[200000];
+    char text[ADDRESS_TEXT_MAX];
+
+    (void)state;
+    connect_both();
+    assert_string_equal(f.client.site, "paris");
+    assert_string_equal(f.server.site, "berlin");
+    assert_string_equal(f.client.alpn, TLS_ALPN_LINK);
+    assert_string_equal(f.server.alpn, TLS_ALPN_LINK);
+    assert_string_equal(address_format(tls_stream_peer_address(f.client.stream), text), f.address);
+
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(i * 7 + i / 251);
+    assert_int_equal(tls_stream_send(f.client.stream, data, sizeof data), 0);
+    assert_int_equal(tls_stream_send(f.server.stream, data, 1000), 0);
+    for (int i = 0; i < 1000 && (f.server.bytes < sizeof data || f.client.bytes < 1000); i++)
+        uv_run(&f.loop, UV_RUN_ONCE);
+    assert_int_equal(f.server.bytes, sizeof data);
+    assert_memory_equal(f.server.data, data, sizeof data);
+    assert_memory_equal(f.client.data, data, 1000);
+
+    /* What was sent before the close still comes. */
+    assert_int_equal(tls_stream_send(f.client.stream, data, 100), 0);
+    tls_stream_close_then(f.client.stream, fixture_on_closed, &f.client);
+    f.client.stream = NULL;
+    assert_true(fixture_run(&f, &f.client.is_closed));
+    assert_int_equal(f.server.bytes, sizeof data + 100);
+    assert_string_equal(f.server.why, "closed by the other side");
+    fixture_close(&f);
+}
+
+static void refused(const struct identity *client, const struct identity *server,
+                    const char *client_why, const char *server_why)
+{
+    fixture_open(&f, client, server);
+    assert_int_equal(fixture_dial(&f, NULL, TLS_ALPN_LINK), 0);
+    assert_true(fixture_run(&f, &f.client.is_down));
+    assert_true(fixture_run(&f, &f.server.is_down));
+    if (!strstr(f.client.why, client_why) || !strstr(f.server.why, server_why))
+        print_error("client: %s; server: %s\n", f.client.why, f.server.why);
+    assert_non_null(strstr(f.client.why, client_why));
+    assert_non_null(strstr(f.server.why, server_why));
+    assert_false(f.server.is_up);
+    fixture_close(&f);
+}
+
+static void both_sides_are_told_why_one_is_refused(void **state)
+{
+    struct realm other;
+
+    (void)state;
+    fixture_realm(&other);
+    struct identity *stranger = fixture_identity(&other, "berlin", CONF_ROLE_GATEWAY);
+    struct identity *old =
+        fixture_identity_from(&realm, "berlin", CONF_ROLE_GATEWAY, time(NULL) - 60 * DAY_S);
+    struct identity *early =
+        fixture_identity_from(&realm, "berlin", CONF_ROLE_GATEWAY, time(NULL) + 9 * DAY_S);
+
+    refused(old, paris, "peer refused our certificate: expired",
+            "its certificate is refused: expired on 20");
+    refused(early, paris, "peer refused our certificate: not accepted",
+            "its certificate is refused: not valid before 20");
+    /* Of two realms the dialler is the first to see the other's certificate. */
+    refused(stranger, paris, "its certificate is refused: of another realm",
+            "peer refused our certificate: of another realm");
+    refused(berlin, old, "its certificate is refused: expired on 20",
+            "peer refused our certificate: expired");
+
+    identity_free(stranger);
+    identity_free(old);
+    identity_free(early);
+    realm_fini(&other);
+}
+
+/* Sends bytes as a stranger would, on a plain connection. */
+static void stranger_sends(const char *bytes, size_t length, const char *why)
+{
+    struct sockaddr_storage to;
+
+    fixture_open(&f, berlin, paris);
+    assert_int_equal(address_parse(f.address, &to), 0);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, address_length(&to)), 0);
+    if (length)
+        assert_int_equal(write(fd, bytes, length), length);
+    else
+        close(fd);
+    assert_true(fixture_run(&f, &f.server.is_down));
+    if (!strstr(f.server.why, why))
+        print_error("%s\n", f.server.why);
+    assert_non_null(strstr(f.server.why, why));
+    if (length)
+        close(fd);
+    fixture_close(&f);
+}
+
+static void strangers_without_tls_are_told_apart(void **state)
+{
+    (void)state;
+    stranger_sends("GET / HTTP/1.1\r\n\r\n", 18, "it does not speak TLS");
+    stranger_sends("\0\0\0\0\0\0\0\0\0\0\0\0", 12, "it does not speak TLS");
+    stranger_sends("", 0, "closed by the other side during the handshake");
+}
+
+static void openssl_without_a_certificate_is_refused(void **state)
+{
+    char command[200];
+
+    (void)state;
+    fixture_open(&f, berlin, paris);
+    snprintf(command, sizeof command,
+             "openssl s_client -connect %s -alpn sallyport/1 </dev/null >/dev/null 2>&1 &",
+             f.address);
+    assert_int_equal(system(command), 0);
+    assert_true(fixture_run(&f, &f.server.is_down));
+    assert_string_equal(f.server.why, "its certificate is refused: it showed none");
+    fixture_close(&f);
+}
+
+static void another_protocol_is_refused(void **state)
+{
+    (void)state;
+    fixture_open(&f, berlin, paris);
+    assert_int_equal(fixture_dial(&f, NULL, "h2"), 0);
+    assert_true(fixture_run(&f, &f.client.is_down));
+    assert_string_equal(f.client.why, "peer ended TLS: it does not speak our protocol");
+    assert_true(fixture_run(&f, &f.server.is_down));
+    fixture_close(&f);
+}
+
+static void a_dial_that_fails_says_how(void **state)
+{
+    struct sockaddr_storage address;
+    uint64_t start = uv_hrtime();
+
+    (void)state;
+    fixture_open(&f, berlin, paris);
+    snprintf(f.address, sizeof f.address, "host.example");
+    assert_int_equal(fixture_dial(&f, NULL, TLS_ALPN_LINK), -EINVAL);
+    snprintf(f.address, sizeof f.address, "127.0.0.1:50999"); /* nobody listens */
+    assert_int_equal(fixture_dial(&f, NULL, TLS_ALPN_LINK), 0);
+    assert_true(fixture_run(&f, &f.client.is_down));
+    assert_string_equal(f.client.why, "connection refused");
+    fixture_close(&f);
+
+    /* One that takes the connection and stays silent. */
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(address_parse("127.0.0.1:50998", &address), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, address_length(&address)), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    fixture_open(&f, berlin, paris);
+    struct tls_dial dial = {
+        .identity = berlin, .address = "127.0.0.1:50998", .alpn = TLS_ALPN_LINK, .timeout_ms = 100};
+    assert_int_equal(tls_stream_dial(&f.loop, &dial, &fixture_events, &f.client, &f.client.stream),
+                     0);
+    assert_true(fixture_run(&f, &f.client.is_down));
+    assert_string_equal(f.client.why, "no end of the handshake within 0.1 s");
+    fixture_close(&f);
+    close(fd);
+    assert_true(uv_hrtime() - start < 3000000000ull);
+}
+
+static void a_dial_can_be_given_up_at_any_time(void **state)
+{
+    static const bool never = false;
+
+    (void)state;
+    for (int turns = 0; turns < 12; turns++) {
+        fixture_open(&f, berlin, paris);
+        if (turns % 2)
+            snprintf(f.address, sizeof f.address, "localhost:%u", 50998u);
+        assert_int_equal(fixture_dial(&f, NULL, TLS_ALPN_LINK), 0);
+        for (int i = 0; i < turns && !f.client.is_down; i++)
+            uv_run(&f.loop, UV_RUN_NOWAIT);
+        fixture_close(&f);
+    }
+    assert_false(never);
+}
+
+static void a_name_is_resolved(void **state)
+{
+    char port[8];
+
+    (void)state;
+    fixture_open(&f, berlin, paris);
+    snprintf(port, sizeof port, "%s", strrchr(f.address, ':') + 1);
+    snprintf(f.address, sizeof f.address, "localhost:%s", port);
+    assert_int_equal(fixture_dial(&f, NULL, TLS_ALPN_LINK), 0);
+    assert_true(fixture_run(&f, &f.server.is_up)); /* ::1 may refuse first */
+    fixture_close(&f);
+}
+
+static void one_who_does_not_read_is_not_queued_for(void **state)
+{
+    static uint8_t data[65536];
+    int sent = 0, error = 0;
+
+    (void)state;
+    connect_both();
+    while (error == 0 && sent < 1000) /* nothing is read: the loop does not run */
+        if ((error = tls_stream_send(f.client.stream, data, sizeof data)) == 0)
+            sent++;
+    assert_int_equal(error, -ENOBUFS);
+    assert_true(tls_stream_queued(f.client.stream) > 900000);
+    for (int i = 0; i < 10000 && f.server.bytes < (size_t)sent * sizeof data; i++)
+        uv_run(&f.loop, UV_RUN_ONCE);
+    assert_int_equal(f.server.bytes, (size_t)sent * sizeof data);
+    assert_true(f.client.drains > 0);
+    assert_int_equal(tls_stream_queued(f.client.stream), 0);
+    assert_int_equal(tls_stream_send(f.client.stream, data, 1), 0);
+    fixture_close(&f);
+}
+
+/* ---- moving to another loop -------------------------------------------------------------------
+ */
+
+struct worker {
+    struct tls_fixture *from;
+    size_t wanted;
+    uv_loop_t loop;
+};
+
+static void run_worker(void *arg)
+{
+    struct worker *worker = arg;
+    struct tls_end *end = &worker->from->server;
+
+    uv_loop_init(&worker->loop);
+    assert_int_equal(tls_stream_resume(end->stream, &worker->loop, &fixture_events, end), 0);
+    while (end->bytes < worker->wanted)
+        uv_run(&worker->loop, UV_RUN_ONCE);
+    assert_int_equal(tls_stream_send(end->stream, (const uint8_t *)"hello from the worker", 21), 0);
+    tls_stream_close(end->stream);
+    end->stream = NULL;
+    uv_run(&worker->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&worker->loop), 0);
+}
+
+static void detach_at_once(struct tls_end *end)
+{
+    assert_int_equal(tls_stream_detach(end->stream), 0);
+    assert_int_equal(tls_stream_send(end->stream, (const uint8_t *)"x", 1), -ENOTCONN);
+}
+
+static void send_early(struct tls_end *end)
+{
+    assert_int_equal(tls_stream_send(end->stream, (const uint8_t *)"early ", 6), 0);
+}
+
+static void a_stream_moves_with_all_its_bytes(void **state)
+{
+    struct worker worker = {.from = &f, .wanted = 10};
+    uv_thread_t thread;
+
+    (void)state;
+    fixture_open(&f, berlin, paris);
+    f.client.on_up = send_early; /* arrives together with the end of the handshake */
+    f.server.on_up = detach_at_once;
+    assert_int_equal(fixture_dial(&f, NULL, TLS_ALPN_RELAY), 0);
+    assert_true(fixture_run(&f, &f.server.is_up));
+    assert_int_equal(f.server.bytes, 0);
+    assert_string_equal(f.server.alpn, TLS_ALPN_RELAY);
+    assert_int_equal(tls_stream_unread(f.server.stream, (const uint8_t *)"12", 2), 0);
+    assert_int_equal(tls_stream_send(f.client.stream, (const uint8_t *)"late", 4), 0);
+    worker.wanted = 12;
+    assert_int_equal(uv_thread_create(&thread, run_worker, &worker), 0);
+    assert_true(fixture_run(&f, &f.client.is_down));
+    uv_thread_join(&thread);
+    assert_memory_equal(f.server.data, "12early late", 12);
+    assert_memory_equal(f.client.data, "hello from the worker", 21);
+    fixture_close(&f);
+}
+
+static void what_is_queued_moves_too(void **state)
+{
+    static uint8_t data[60000];
+    struct worker worker = {.from = &f, .wanted = 1};
+    uv_thread_t thread;
+    size_t sent = 0;
+
+    (void)state;
+    connect_both();
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(i / 256 + i);
+    while (tls_stream_send(f.server.stream, data, sizeof data) == 0)
+        sent += sizeof data;
+    assert_true(tls_stream_queued(f.server.stream) > 500000);
+    assert_int_equal(tls_stream_detach(f.server.stream), 0);
+    assert_int_equal(uv_thread_create(&thread, run_worker, &worker), 0);
+    for (int i = 0; i < 100000 && f.client.bytes < sent; i++)
+        uv_run(&f.loop, UV_RUN_ONCE);
+    assert_int_equal(f.client.bytes, sent);
+    for (size_t i = 0; i < sizeof f.client.data; i++)
+        assert_int_equal(f.client.data[i], data[i % sizeof data]);
+    assert_int_equal(tls_stream_send(f.client.stream, data, 1), 0);
+    assert_true(fixture_run(&f, &f.client.is_down));
+    uv_thread_join(&thread);
+    assert_int_equal(f.client.bytes, sent + 21);
+    fixture_close(&f);
+}
+
+static void a_detached_stream_can_be_closed(void **state)
+{
+    (void)state;
+    connect_both();
+    assert_int_equal(tls_stream_detach(f.server.stream), 0);
+    tls_stream_close_then(f.server.stream, fixture_on_closed, &f.server);
+    f.server.stream = NULL;
+    assert_true(f.server.is_closed);
+    assert_true(fixture_run(&f, &f.client.is_down));
+    fixture_close(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(both_know_each_other_and_talk),
+        cmocka_unit_test(both_sides_are_told_why_one_is_refused),
+        cmocka_unit_test(strangers_without_tls_are_told_apart),
+        cmocka_unit_test(openssl_without_a_certificate_is_refused),
+        cmocka_unit_test(another_protocol_is_refused),
+        cmocka_unit_test(a_dial_that_fails_says_how),
+        cmocka_unit_test(a_dial_can_be_given_up_at_any_time),
+        cmocka_unit_test(a_name_is_resolved),
+        cmocka_unit_test(one_who_does_not_read_is_not_queued_for),
+        cmocka_unit_test(a_stream_moves_with_all_its_bytes),
+        cmocka_unit_test(what_is_queued_moves_too),
+        cmocka_unit_test(a_detached_stream_can_be_closed),
+    };
+    return cmocka_run_group_tests(tests, make_identities, free_identities);
+}
