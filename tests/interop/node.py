@@ -97,39 +97,39 @@ class Sallyport(Process):
 
     # -- what the node says of itself ---------------------------------------------------------
 
-    def status(self):
-        """The status as JSON, or None while it does not answer."""
+    def ask(self, what):
+        """Its answer to GET /status or /calls, or {} while it does not answer."""
         try:
             with inside(self.netns):
                 with urllib.request.urlopen(
-                        f"http://{self.address}:{self.admin_port}/status", timeout=2) as answer:
+                        f"http://{self.address}:{self.admin_port}/{what}", timeout=2) as answer:
                     return json.load(answer)
         except (OSError, ValueError):
-            return None
+            return {}
 
     def attached(self):
         """How many supernodes it holds a connection to."""
-        status = self.status() or {}
-        return len(status.get("overlay", {}).get("attached", []))
+        overlay = self.ask("status").get("overlay") or {}
+        return len(overlay.get("supernodes", []))
 
-    def calls(self):
-        status = self.status() or {}
-        calls = status.get("calls", [])
-        return calls if isinstance(calls, list) else []
+    def live_calls(self):
+        return self.ask("calls").get("live", [])
+
+    def last_call(self, seconds=3):
+        """What it says of the call that ended last."""
+        return wait_until(lambda: self.ask("calls").get("ended"), seconds,
+                          f"{self.node} tells of a call that ended")[0]
 
     def path(self):
         """The path that the voice of the first call takes, in the node's own words."""
-        for call in self.calls():
-            if call.get("path"):
-                return call["path"]
-        return "unknown"
+        paths = [call["path"] for call in self.live_calls() if call.get("path")]
+        return paths[0] if paths else "unknown"
 
     def wait_ready(self, attached=0, seconds=10):
         def ready():
             if not self.is_running():
                 raise Failure(f"{self.node} ended at its start:\n{self.log()[-500:]}")
-            status = self.status()
-            return status is not None and self.attached() >= attached
+            return self.ask("status") and self.attached() >= attached
         wait_until(ready, seconds, f"{self.node} is up and attached to {attached} supernodes", 0.05)
         return self
 

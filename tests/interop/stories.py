@@ -346,7 +346,7 @@ def cancel(rig):
     at, _ = callee.wait_event("CALL_CLOSED", 3, since)
     if at - gave_up > 1:
         raise Failure(f"it rang on for {at - gave_up:.1f} s")
-    wait_until(lambda: not sites.berlin.calls() and not sites.paris.calls(), 3, "no call is left")
+    wait_until(lambda: not sites.berlin.live_calls() and not sites.paris.live_calls(), 3, "no call is left")
     return f"rang on for {1000 * (at - gave_up):.0f} ms"
 
 
