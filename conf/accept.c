@@ -70,7 +70,7 @@ bool accept_value(struct outline *outline, const struct section *section, const 
     if (braced_count && !setting->list)
         messages_error(&outline->messages, section->source, line,
                        "\"%s\" takes one value; write it without braces", key);
-    else if (braced_count && *braced_count == 0)
+    else if (braced_count && *braced_count == 0 && !setting->may_be_empty)
         messages_error(&outline->messages, section->source, line,
                        "\"%s\" is an empty list; name at least one or leave the setting out", key);
     else

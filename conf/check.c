@@ -189,11 +189,25 @@ static void check_sip(struct build *build)
                        sip->max_connections_per_address, sip->max_connections);
 }
 
+static bool has_enrolment(const struct build *build)
+{
+    const struct section *realm = build_section(build, SECTION_REALM);
+
+    return realm && build_has(realm, "enrolment");
+}
+
+static bool is_any_given(const struct section *section)
+{
+    for (int i = 0; i < section_kinds[section->id].count; i++)
+        if (section->key_line[i] > 0)
+            return true;
+    return false;
+}
+
 static void check_overlay(struct build *build)
 {
     const struct conf_overlay *overlay = &build->loaded->conf.overlay;
     const struct section *section = build_section(build, SECTION_OVERLAY);
-    const struct section *realm = build_section(build, SECTION_REALM);
 
     if (!section)
         return;
@@ -201,7 +215,7 @@ static void check_overlay(struct build *build)
         messages_error(&build->outline->messages, section->source, build_line(section, "roles"),
                        "overlay: roles has supernode, but there is no listen; add listen = "
                        "\"0.0.0.0:443\"");
-    if (!realm || !build_has(realm, "enrolment"))
+    if (!has_enrolment(build) && is_any_given(section))
         messages_error(&build->outline->messages, section->source, section->line,
                        "section overlay needs a realm; add realm { enrolment = \"FILE\" }");
 }
@@ -210,9 +224,10 @@ static void check_realm(struct build *build)
 {
     const struct section *section = build_section(build, SECTION_REALM);
 
-    if (section && !build_has(section, "enrolment"))
-        messages_error(&build->outline->messages, section->source, section->line,
-                       "section realm has no enrolment; add enrolment = \"FILE\" or remove it");
+    if (section && build_has(section, "revocation") && !build_has(section, "enrolment"))
+        messages_error(&build->outline->messages, section->source,
+                       build_line(section, "revocation"),
+                       "realm: revocation needs an enrolment; add enrolment = \"FILE\"");
 }
 
 static void check_admin(struct build *build)

@@ -97,7 +97,7 @@ static void fill_setting(struct build *build, const struct section *section, int
                           .source = section->source,
                           .line = section->key_line[index],
                           .messages = &build->outline->messages};
-    if (texts && count > 0)
+    if (texts && (count > 0 || setting->may_be_empty))
         setting->parse(&value, (char *)base + setting->offset);
     free(texts);
 }

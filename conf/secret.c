@@ -46,13 +46,15 @@ void value_secret(const struct value *value, void *field)
         take(value, field, secret, "");
 }
 
-/* The first line counts: editors and `echo` end a file with a newline. */
-static void cut_line_end(char *text, size_t bytes)
+/* Takes the end of the line off, and returns the new length: editors and `echo` end a file with a
+ * newline. */
+static size_t cut_line_end(char *text, size_t bytes)
 {
     if (bytes > 0 && text[bytes - 1] == '\n')
         text[--bytes] = '\0';
     if (bytes > 0 && text[bytes - 1] == '\r')
         text[--bytes] = '\0';
+    return bytes;
 }
 
 void value_secret_file(const struct value *value, void *field)
@@ -83,8 +85,8 @@ void value_secret_file(const struct value *value, void *field)
         messages_warn(value->messages, value->source, value->line,
                       "%s%s \"%s\" can be read by everyone; run chmod o-rwx on it", value->label,
                       value->setting->key, shown);
-    cut_line_end(secret, bytes);
-    if (strlen(secret) + 2 < bytes) {
+    bytes = cut_line_end(secret, bytes);
+    if (strlen(secret) < bytes) {
         value_error(value, "\"%s\" holds a NUL byte; write the secret as text", shown);
         explicit_bzero(secret, bytes);
         free(secret);

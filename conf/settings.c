@@ -7,7 +7,7 @@
 
 #define COUNT(table) ((int)(sizeof(table) / sizeof(table)[0]))
 
-/* The rest of a row is .min, .max, .list and .fallback. */
+/* The rest of a row is .min, .max, .list, .may_be_empty and .fallback. */
 #define ROW(owner, name, type, member, ...)                                               \
     {                                                                                     \
         .key = name, .parse = type, .offset = offsetof(struct owner, member), __VA_ARGS__ \
@@ -33,9 +33,10 @@ static const struct setting realm[] = {
 static const struct setting overlay[] = {
     CONF("listen", value_address, overlay.listen, ),
     CONF("advertise", value_host_port, overlay.advertise, ),
-    CONF("supernodes", value_host_ports, overlay, .list = true),
+    CONF("supernodes", value_host_ports, overlay, .list = true, .may_be_empty = true),
     CONF("proxy", value_host_port, overlay.proxy, ),
-    CONF("roles", value_roles, overlay.roles, .list = true, .fallback = "gateway"),
+    CONF("roles", value_roles, overlay.roles, .list = true, .may_be_empty = true,
+         .fallback = "gateway"),
     CONF("udp", value_bool, overlay.udp, .fallback = "true"),
     CONF("udp_port", value_port, overlay.udp_port, .fallback = "any"),
     CONF("relay_only", value_bool, overlay.relay_only, .fallback = "false"),

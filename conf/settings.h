@@ -33,7 +33,8 @@ struct setting {
     size_t offset;        /* of the field, in struct conf, or in conf_phone or conf_route */
     long min, max;        /* of a number, or a duration in seconds */
     const char *fallback; /* the default as text, list items with a blank between; NULL: none */
-    bool list;
+    bool list;            /* { "a", "b" }; a single text is a list of one */
+    bool may_be_empty;    /* { } is allowed */
 };
 
 struct section_kind {
