@@ -131,7 +131,7 @@ static const int ptimes_ms[] = {10, 20, 30, 40, 50, 60, 0};
 #define G711_OPS(side)                                                                            \
     {                                                                                             \
         .clock_hz = 8000, .rate_max = 8000, .ptimes_ms = ptimes_ms,                               \
-        .decoder_new = side##_decoder_new, .decoder_free = g711_decoder_free, .decode = decode,        \
+        .decoder_new = side##_decoder_new, .decoder_free = g711_decoder_free, .decode = decode,   \
         .conceal = conceal, .encoder_new = side##_encoder_new, .encoder_free = g711_encoder_free, \
         .encode = encode,                                                                         \
     }

@@ -12,9 +12,10 @@
 /* 5 costs a third of what 10 does (115 to 320 us a frame with FEC) and is nearly as good; below
  * it voices suffer. */
 #define COMPLEXITY 5
-/* Before the first report, and on a clean path: enough to make the encoder put some redundancy in,
- * so that the first loss of a call is covered already. */
-#define LOSS_MIN_PERCENT 3
+/* Redundancy is paid for with these bits, not with the quality of the sound. */
+#define BIT_RATE_FEC 8000
+/* Before the first reports: the first loss of a call is covered already. */
+#define LOSS_START_PERCENT 5
 #define LOSS_MAX_PERCENT 25
 
 struct opus_decoder {
@@ -26,7 +27,8 @@ struct opus_decoder {
 struct opus_encoder {
     struct encoder base;
     OpusEncoder *state;
-    int loss_percent;
+    int rate;
+    int loss_percent; /* 0: the path is clean, no redundancy */
 };
 
 static struct decoder *opus_side_decoder_new(int rate)
@@ -106,6 +108,15 @@ static int recover(struct decoder *base, const uint8_t *next, size_t bytes, int1
     return made > 0 ? made : -ENOTSUP;
 }
 
+static void expect_loss(struct opus_encoder *encoder, int percent)
+{
+    int bit_rate = encoder->rate > 8000 ? BIT_RATE_WIDE : BIT_RATE_NARROW;
+    encoder->loss_percent = percent;
+    opus_encoder_ctl(encoder->state, OPUS_SET_PACKET_LOSS_PERC(percent));
+    opus_encoder_ctl(encoder->state,
+                     OPUS_SET_BITRATE(percent > 0 ? bit_rate + BIT_RATE_FEC : bit_rate));
+}
+
 static struct encoder *opus_side_encoder_new(int rate)
 {
     struct opus_encoder *encoder = calloc(1, sizeof *encoder);
@@ -113,19 +124,18 @@ static struct encoder *opus_side_encoder_new(int rate)
     if (!encoder)
         return NULL;
     encoder->base.ops = &codec_opus;
-    encoder->loss_percent = LOSS_MIN_PERCENT;
-    encoder->state = opus_encoder_create(rate, 1, OPUS_APPLICATION_VOIP, &error);
-    if (!encoder->state) {
+    encoder->rate = rate;
+    OpusEncoder *state = opus_encoder_create(rate, 1, OPUS_APPLICATION_VOIP, &error);
+    encoder->state = state;
+    if (!state) {
         free(encoder);
         return NULL;
     }
-    OpusEncoder *state = encoder->state;
-    opus_encoder_ctl(state, OPUS_SET_BITRATE(rate > 8000 ? BIT_RATE_WIDE : BIT_RATE_NARROW));
     opus_encoder_ctl(state, OPUS_SET_MAX_BANDWIDTH(OPUS_BANDWIDTH_WIDEBAND));
     opus_encoder_ctl(state, OPUS_SET_COMPLEXITY(COMPLEXITY));
     opus_encoder_ctl(state, OPUS_SET_SIGNAL(OPUS_SIGNAL_VOICE));
     opus_encoder_ctl(state, OPUS_SET_INBAND_FEC(1));
-    opus_encoder_ctl(state, OPUS_SET_PACKET_LOSS_PERC(LOSS_MIN_PERCENT));
+    expect_loss(encoder, LOSS_START_PERCENT);
     return &encoder->base;
 }
 
@@ -146,17 +156,13 @@ static void set_loss(struct encoder *base, int per_mille)
 {
     struct opus_encoder *encoder = (struct opus_encoder *)base;
     int percent = (per_mille + 5) / 10;
-    if (percent < LOSS_MIN_PERCENT)
-        percent = LOSS_MIN_PERCENT;
     if (percent > LOSS_MAX_PERCENT)
         percent = LOSS_MAX_PERCENT;
     /* At once when it gets worse, slowly when it gets better. */
     if (percent < encoder->loss_percent)
         percent = encoder->loss_percent - (encoder->loss_percent - percent + 3) / 4;
-    if (percent == encoder->loss_percent)
-        return;
-    encoder->loss_percent = percent;
-    opus_encoder_ctl(encoder->state, OPUS_SET_PACKET_LOSS_PERC(percent));
+    if (percent != encoder->loss_percent)
+        expect_loss(encoder, percent);
 }
 
 static const int ptimes_ms[] = {10, 20, 40, 60, 0};

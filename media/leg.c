@@ -8,10 +8,10 @@
 #include <string.h>
 
 static const struct leg_ops *const kinds[] = {
-    [MEDIA_LEG_RTP] = &leg_rtp,
-    [MEDIA_LEG_PEER] = &leg_peer,
-    [MEDIA_LEG_ECHO] = &leg_echo,
-    [MEDIA_LEG_FILE] = &leg_file,
+    [MEDIA_LEG_RTP] = &media_rtp_ops,
+    [MEDIA_LEG_PEER] = &media_peer_ops,
+    [MEDIA_LEG_ECHO] = &media_echo_ops,
+    [MEDIA_LEG_FILE] = &media_file_ops,
 };
 
 void leg_init(struct leg *leg, struct media_bridge *bridge, struct worker *worker,

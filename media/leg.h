@@ -47,7 +47,7 @@ struct leg_ops {
     int report_ms;
     void (*close)(struct leg *leg);
 };
-extern const struct leg_ops leg_rtp, leg_peer, leg_echo, leg_file;
+extern const struct leg_ops media_rtp_ops, media_peer_ops, media_echo_ops, media_file_ops;
 
 /* The keys of a PEER leg outlive it while the bridge lives: should it come back under the same
  * keys, numbers must go on where they were, or the cipher's nonces would repeat. */

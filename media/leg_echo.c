@@ -2,6 +2,6 @@
  * of its own. */
 #include "media/leg.h"
 
-const struct leg_ops leg_echo = {
+const struct leg_ops media_echo_ops = {
     .echoes = true,
 };

@@ -193,7 +193,7 @@ static int set(struct leg *leg, struct bridge_change *change, uint64_t now_us)
     return uv_timer_start(&state->timer, on_timer, 0, FILE_STEP_MS);
 }
 
-const struct leg_ops leg_file = {
+const struct leg_ops media_file_ops = {
     .set = set,
     .sink = &sink,
     .close = close_file,

@@ -74,7 +74,7 @@ void leg_peer_receive(struct leg *leg, uint8_t *packet, size_t bytes, uint64_t n
         leg_hear(leg, &rtp, now_us);
 }
 
-const struct leg_ops leg_peer = {
+const struct leg_ops media_peer_ops = {
     .set = set,
     .is_ready = is_ready,
     .send = send_packet,

@@ -69,15 +69,14 @@ static int set(struct leg *leg, struct bridge_change *change, uint64_t now_us)
 {
     struct rtp_state *state = leg->state;
     const struct media_leg *new = &change->leg;
-    bool first = !state;
-    if (first) {
+    if (!state) {
         leg->state = state = calloc(1, sizeof *state);
         if (!state) {
             socket_close(new->rtp);
             return -ENOMEM;
         }
     }
-    if (first || !same_remote(&leg->set, new)) {
+    if (state->socket != new->rtp || !same_remote(&leg->set, new)) {
         learn_begin(&state->learn, &new->remote, now_us);
         state->reports_from.ss_family = 0;
     } else if (!(leg->set.direction & MEDIA_RECVONLY) && (new->direction &MEDIA_RECVONLY)) {
@@ -120,7 +119,7 @@ static void close_rtp(struct leg *leg)
     free(state);
 }
 
-const struct leg_ops leg_rtp = {
+const struct leg_ops media_rtp_ops = {
     .set = set,
     .is_ready = is_ready,
     .send = send_packet,
