@@ -62,7 +62,7 @@ class Sallyport(Process):
 
     def __init__(self, rig, name, enrolment=None, roles=(), listen=None, phones=(), routes=None,
                  codecs=None, extra="", address="127.0.0.1", netns=None, sanitized=False,
-                 secret="secret", udp=True, sip_port=None):
+                 secret="secret", udp=True, sip_port=None, media_ports=200, media_extra=""):
         self.node, self.address, self.sanitized = name, address, sanitized
         self.admin_port = Ports.take(2)
         self.sip_port = sip_port or (Ports.take(2) if phones else None)
@@ -76,10 +76,10 @@ class Sallyport(Process):
             overlay += "" if udp else "\n  udp = false"
             lines.append(overlay + "\n}")
         if phones:
-            media_port = Ports.take(200)
+            media_port = Ports.take(media_ports)
             lines.append(f'sip {{ listen = {{ "udp:{self.server}", "tcp:{self.server}" }}\n'
                          f'  domain = "{name}.example" }}')
-            lines.append(f'media {{ ports = "{media_port}-{media_port + 199}"' +
+            lines.append(f'media {{ ports = "{media_port}-{media_port + media_ports - 1}"\n  {media_extra}' +
                          (f'\n  codecs = {{ {", ".join(f"{chr(34)}{c}{chr(34)}" for c in codecs)} }}'
                           if codecs else "") + " }")
         for phone in phones:
@@ -111,6 +111,10 @@ class Sallyport(Process):
         """How many supernodes it holds a connection to."""
         overlay = self.ask("status").get("overlay") or {}
         return len(overlay.get("supernodes", []))
+
+    def clients(self):
+        """How many nodes hold a connection to this supernode."""
+        return (self.ask("status").get("overlay") or {}).get("clients", 0)
 
     def live_calls(self):
         return self.ask("calls").get("live", [])
@@ -168,18 +172,6 @@ class Sallyport(Process):
     def complain(self, problem):
         if problem not in self.rig.problems:
             self.rig.problems.append(problem)
-
-    def cpu_seconds(self):
-        return cpu_seconds(self.pid)
-
-    def rss_kib(self):
-        return rss_kib(self.pid)
-
-
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def rss_kib(pid):

@@ -326,7 +326,7 @@ class Sipp(Process):
 
     def __init__(self, rig, scenario, target=None, user="300", service="301", secret="secret",
                  calls=1, keys=None, address="127.0.0.1", netns=None, port=None, seconds=30,
-                 transport="u1"):
+                 transport="u1", options=()):
         self.port = port or Ports.take(2)
         self.rtp_port = Ports.take(8)
         self.errors = rig.path(f"sipp-{scenario}-{self.port}.errors.log")
@@ -337,6 +337,7 @@ class Sipp(Process):
                    self.errors, "-key", "user", user]
         for key, value in (keys or {}).items():
             command += ["-key", key, value]
+        command += options
         if target:
             command.append(target)
         super().__init__(rig, f"sipp-{scenario}-{self.port}", command, netns=netns,
