@@ -272,6 +272,12 @@ int tls_stream_accept(uv_stream_t *listener, const struct identity *identity,
     return 0;
 }
 
+void tls_stream_hand(struct tls_stream *stream, const struct tls_stream_events *events, void *ctx)
+{
+    stream->events = events;
+    stream->ctx = ctx;
+}
+
 /* What waits on our side of the kernel. */
 static size_t waiting(const struct tls_stream *stream)
 {

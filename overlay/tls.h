@@ -42,6 +42,8 @@ int tls_stream_dial(uv_loop_t *loop, const struct tls_dial *dial,
 int tls_stream_accept(uv_stream_t *listener, const struct identity *identity,
                       const struct tls_stream_events *events, void *ctx,
                       struct tls_stream **stream);
+/* From now on the events go to another owner on the same loop; also from inside on_up. */
+void tls_stream_hand(struct tls_stream *stream, const struct tls_stream_events *events, void *ctx);
 /* Encrypts and queues. -ENOBUFS when `limit` bytes are queued already (0: 1 MiB). */
 int tls_stream_send(struct tls_stream *stream, const uint8_t *data, size_t bytes);
 /* Bytes handed over but not yet taken by the kernel: uv's queue plus what TCP has not sent
