@@ -83,7 +83,7 @@ class Sallyport(Process):
                          (f'\n  codecs = {{ {", ".join(f"{chr(34)}{c}{chr(34)}" for c in codecs)} }}'
                           if codecs else "") + " }")
         for phone in phones:
-            rig.write(f"secrets/{phone}", secret + "\n")
+            rig.write(f"secrets/{phone}", secret + "\n", 0o600)
             lines.append(f'phone "{phone}" {{ secret_file = "secrets/{phone}" }}')
         for route, (match, to) in (routes or {}).items():
             lines.append(f'route "{route}" {{ match = "{match}"  to = "{to}" }}'

@@ -160,8 +160,8 @@ class Rig:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         return path
 
-    def write(self, name, text):
-        with open(self.path(name), "w") as file:
+    def write(self, name, text, mode=0o644):
+        with open(self.path(name), "w", opener=lambda *args: os.open(*args, mode)) as file:
             file.write(text)
         return self.path(name)
 
