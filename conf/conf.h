@@ -185,7 +185,8 @@ struct conf {
     int route_count;
 };
 
-/* Messages of a failed (or warned) load, one per line of `text`, each "FILE:LINE: what; remedy".
+/* Messages of a failed (or warned) load, one per line of `text`, each "FILE:LINE: what; remedy"; a
+ * warning has "warning: " after the place.
  * The caller frees with conf_errors_fini. */
 struct conf_errors {
     char *text;

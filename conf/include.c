@@ -37,6 +37,8 @@ int include_find(struct include *include, const char *pattern)
         return complain(include, pattern, "is nested too deep; include it from a file further up");
     if (pattern[0] == '\0' || strlen(pattern) > PATTERN_BYTES_MAX)
         return complain(include, pattern, "names no file; give a path of up to 1024 bytes");
+    if (strchr(pattern, '\\') || strstr(pattern, "${"))
+        return complain(include, pattern, "is no plain path; write it without \\ and ${");
     if (wildcards > WILDCARDS_MAX)
         return complain(include, pattern, "has too many wildcards; use up to 8");
 

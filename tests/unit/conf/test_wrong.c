@@ -304,6 +304,8 @@ static const struct wrong includes[] = {
     {"include \"nowhere.conf\"\n",
      "1: include \"nowhere.conf\" names no file that is there; check the path\n"},
     {"include \"\"\n", "1: include \"\" names no file; give a path of up to 1024 bytes\n"},
+    {"include \"${HOME}/a.conf\"\n",
+     "1: include \"${HOME}/a.conf\" is no plain path; write it without \\ and ${\n"},
     {"include \".\"\n", "1: include \".\" is no regular file; name files only\n"},
     {"# one\ninclude \"w.conf\"\n",
      "2: include \"w.conf\" leads back to itself; remove one of the includes\n"},
