@@ -4,8 +4,8 @@
  * offered, accepted and held; on its worker it sends checks, chooses and carries packets. Its ways:
  *
  *   UDP    one dual-stack socket per worker, for all paths; STUN Binding (RFC 8489) with
- *          MESSAGE-INTEGRITY-SHA256 under the path's key is the check; a way is used once it is proved
- *   RELAY  a TLS connection to the relay, RFC 4571 frames, queue bounded by age (stream.h)
+ *          MESSAGE-INTEGRITY-SHA256 under the path's key is the check; a way is used once it is
+ * proved RELAY  a TLS connection to the relay, RFC 4571 frames, queue bounded by age (stream.h)
  *
  * The best proved way is used: UDP before RELAY. Packets that come in are given to the listener of
  * their SSRC whatever way they took: SRTP proves them.
@@ -18,8 +18,8 @@
 struct paths;
 
 /* Reserves a tunnel for a RELAY candidate: core_reserve with the core as ctx. */
-typedef int (*paths_reserve)(void *ctx, const uint8_t peer[OVERLAY_NODE_ID_BYTES], const uint8_t tunnel[16],
-                             char *address, size_t address_bytes);
+typedef int (*paths_reserve)(void *ctx, const uint8_t peer[OVERLAY_NODE_ID_BYTES],
+                             const uint8_t tunnel[16], char *address, size_t address_bytes);
 
 struct paths_settings {
     const struct identity *identity;
@@ -28,26 +28,37 @@ struct paths_settings {
     uv_loop_t *control;
     paths_reserve reserve;
     void *reserve_ctx;
-    /* control thread: the way of a path is known or changed */
+    /* Control thread: the way of a path is known or changed; told again after each offer, accept or
+     * learn of a path that has one, so that a new call hears it. */
     void (*on_way)(void *ctx, void *path, const char *text);
     void *on_way_ctx;
 };
+/* Binds the sockets: -EADDRINUSE, -EACCES, …; `settings->conf` and `workers` must outlive the
+ * paths. */
 int paths_open(const struct paths_settings *settings, struct paths **paths);
+/* Ends all paths. Calls must have been released; it waits for ports that are still held
+ * (paths_unlisten), then reports: within about 1 s after the last, and while the workers still run.
+ */
 void paths_close(struct paths *paths, void (*on_closed)(void *ctx), void *ctx);
 unsigned paths_count(const struct paths *paths);
 
-/* core_io's four functions, with `struct paths *` as ctx (see core.h). */
-int paths_offer(struct paths *paths, const struct certificate *peer, struct core_path *ours, void **path, uint32_t *ssrc_in);
-int paths_accept(struct paths *paths, const struct certificate *peer, const struct core_path *theirs,
-                 struct core_path *ours, void **path, uint32_t *ssrc_in);
+/* core_io's four functions, with `struct paths *` as ctx (see core.h). Each offer and accept that
+ * returns 0 is one call more, until its paths_release. Offer: -ELOOP for a call to ourselves.
+ * Accept: -EINVAL for what is no Path, or one of another node or key; -ENOENT for an unknown one
+ * without a key; -ENOBUFS when this node has too many. */
+int paths_offer(struct paths *paths, const struct certificate *peer, struct core_path *ours,
+                void **path, uint32_t *ssrc_in);
+int paths_accept(struct paths *paths, const struct certificate *peer,
+                 const struct core_path *theirs, struct core_path *ours, void **path,
+                 uint32_t *ssrc_in);
 int paths_learn(struct paths *paths, void *path, const struct core_path *theirs);
 void paths_release(struct paths *paths, void *path, uint32_t ssrc_in);
 
 /* overlay_port of a path (worker, send, port) and its listening; see overlay.h. */
 int paths_worker(const void *path);
 int paths_send(void *path, const uint8_t *packet, size_t bytes); /* worker */
-void paths_listen(void *path, uint32_t ssrc_in, void (*receive)(void *receiver, uint8_t *packet, size_t bytes),
-                  void *receiver);
+void paths_listen(void *path, uint32_t ssrc_in,
+                  void (*receive)(void *receiver, uint8_t *packet, size_t bytes), void *receiver);
 /* Holds the path until on_closed was called. */
 void paths_unlisten(void *path, uint32_t ssrc_in, void (*on_closed)(void *ctx), void *ctx);
 /* A port taken by the gateway keeps its path alive beyond the call; unlisten drops this hold. */

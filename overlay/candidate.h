@@ -1,0 +1,59 @@
+/* overlay/candidate.h: candidates: what a `Path` of the wire says, and which addresses may be
+ * tried.
+ *
+ * Everything here comes from a peer and is judged before it is used. A peer that names addresses
+ * must not be able to make us knock at the doors of others: only a few candidates are taken, and no
+ * address that cannot be a peer's, in whatever spelling. Pure: no sockets.
+ */
+#ifndef OVERLAY_CANDIDATE_H
+#define OVERLAY_CANDIDATE_H
+
+#include "overlay/core.h"
+
+#define CANDIDATES_MAX 16
+#define CANDIDATE_HOST_MAX 264 /* "host.example:443" */
+#define CANDIDATE_TUNNEL_BYTES 16
+#define PATH_ID_BYTES 8
+#define PATH_KEY_BYTES 32
+
+enum candidate_kind { CANDIDATE_UDP, CANDIDATE_RELAY };
+
+struct candidate {
+    enum candidate_kind kind;
+    struct sockaddr_storage address; /* UDP; normalised */
+    char relay[CANDIDATE_HOST_MAX];  /* RELAY */
+    uint8_t tunnel[CANDIDATE_TUNNEL_BYTES];
+};
+
+struct candidate_path {
+    uint8_t id[PATH_ID_BYTES];
+    bool has_key;
+    uint8_t key[PATH_KEY_BYTES];
+    struct candidate candidates[CANDIDATES_MAX];
+    int count;
+    unsigned ignored; /* malformed, of an unknown kind, or too many */
+};
+
+/* `Path` of overlay.proto. -EINVAL for what is none; -ENOSPC when it does not fit. */
+int candidate_path_decode(const struct core_path *data, struct candidate_path *path);
+int candidate_path_encode(const struct candidate_path *path, struct core_path *data);
+
+struct candidate_policy {
+    bool is_loopback_allowed; /* we offered loopback ourselves: there is no other address here */
+    const struct sockaddr_storage *own; /* never these: our sockets, our relay */
+    int own_count;
+};
+/* May a check go there? No to port 0, unspecified, loopback, multicast, broadcast, link-local and
+ * reserved ones, also inside IPv6 forms that carry an IPv4 address. */
+bool candidate_is_plausible(const struct sockaddr_storage *address,
+                            const struct candidate_policy *policy);
+bool candidate_is_loopback(const struct sockaddr_storage *address);
+/* May a relay at "host:port" be dialled? A numeric one must be plausible. */
+bool candidate_relay_is_plausible(const char *relay, const struct candidate_policy *policy);
+
+/* Which of this machine's addresses are offered: the plausible ones; loopback only when there is no
+ * other. Writes at most `max` to `out`, returns how many. */
+int candidate_pick_hosts(const struct sockaddr_storage *all, int count,
+                         struct sockaddr_storage *out, int max);
+
+#endif

@@ -1,0 +1,58 @@
+/* overlay/path_control.h: what the control thread knows about paths; private to path_control.c and
+ * path_offer.c. */
+#ifndef OVERLAY_PATH_CONTROL_H
+#define OVERLAY_PATH_CONTROL_H
+
+#include "overlay/path_worker.h"
+
+#include "conf/log.h"
+
+#define PATHS_HOSTS_MAX 12
+
+/* An SSRC that we gave to a far end. */
+struct path_ssrc {
+    uint32_t ssrc;
+    bool has_call, is_listened;
+    UT_hash_handle hh;
+};
+
+struct paths {
+    struct paths_settings settings;
+    struct path_worker *workers;
+    int worker_count, running;
+    struct path *by_id; /* those that are not ended */
+    unsigned alive;     /* also the ended ones that their worker still has */
+    struct path_ssrc *ssrcs;
+    uv_timer_t sweep;
+    bool is_closing;
+    void (*on_closed)(void *ctx);
+    void *on_closed_ctx;
+
+    /* this machine (path_offer.c), looked at again when older than a few seconds */
+    struct sockaddr_storage hosts[PATHS_HOSTS_MAX];
+    int host_count;
+    uint64_t hosts_ms;
+    bool is_loopback;             /* it has no other address than loopback */
+    struct sockaddr_storage *own; /* hosts x workers, with ports */
+    int own_count;
+
+    uint64_t implausible; /* candidates refused */
+    struct log_limit complaint;
+};
+
+struct paths_birth {
+    uint8_t id[PATH_ID_BYTES];
+    uint8_t key[PATH_KEY_BYTES];
+    const uint8_t *peer;
+    int worker;
+};
+struct path *paths_make(struct paths *paths, const struct paths_birth *birth);
+struct path *paths_find(const struct paths *paths, const uint8_t id[PATH_ID_BYTES]);
+/* A path to this node that one more call should use; NULL: make one on this worker. */
+struct path *paths_find_shared(const struct paths *paths, const uint8_t *peer, int worker);
+/* May there be one more to this node? */
+bool paths_has_room(const struct paths *paths, const uint8_t *peer);
+/* Gives the path one more call. */
+int paths_take_ssrc(struct paths *paths, struct path *path, uint32_t *ssrc);
+
+#endif

@@ -1,0 +1,321 @@
+/* What we say about a path to the far end, and what we make of what it says. */
+#include "overlay/path_control.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HOSTS_AGE_MS 3000
+#define WANTED_MS 15000
+
+/* ---- this machine -----------------------------------------------------------------------------
+ */
+
+static void refresh_hosts(struct paths *paths)
+{
+    uint64_t now_ms = uv_now(paths->settings.control);
+
+    if (paths->hosts_ms && now_ms < paths->hosts_ms + HOSTS_AGE_MS)
+        return;
+    paths->hosts_ms = now_ms ? now_ms : 1;
+    /* the port only has to be one: candidates get that of their worker */
+    paths->host_count = path_socket_hosts(1, paths->hosts, PATHS_HOSTS_MAX);
+    paths->is_loopback = paths->host_count == 0 || candidate_is_loopback(&paths->hosts[0]);
+    paths->own_count = 0;
+    for (int w = 0; w < paths->worker_count; w++) {
+        if (!paths->workers[w].socket)
+            continue;
+        for (int i = 0; i < paths->host_count; i++) {
+            struct sockaddr_storage *own = &paths->own[paths->own_count++];
+            *own = paths->hosts[i];
+            address_set_port(own, path_socket_port(paths->workers[w].socket));
+        }
+    }
+}
+
+static bool is_loopback_text(const char *text)
+{
+    struct sockaddr_storage address;
+
+    return address_parse(text, &address) == 0 && candidate_is_loopback(&address);
+}
+
+/* A realm whose supernodes are named by loopback addresses lives on this machine. */
+static bool is_loopback_realm(const struct paths *paths)
+{
+    const struct paths_settings *settings = &paths->settings;
+
+    if (paths->is_loopback)
+        return true;
+    for (int i = 0; i < identity_supernode_count(settings->identity); i++)
+        if (is_loopback_text(identity_supernode(settings->identity, i)))
+            return true;
+    for (int i = 0; i < settings->conf->supernode_count; i++)
+        if (is_loopback_text(settings->conf->supernodes[i]))
+            return true;
+    return false;
+}
+
+/* ---- ours -------------------------------------------------------------------------------------
+ */
+
+static void add_hosts(const struct path *path, struct candidate_path *ours)
+{
+    const struct paths *paths = path->paths;
+
+    if (!path->worker->socket)
+        return;
+    for (int i = 0; i < paths->host_count && ours->count < CANDIDATES_MAX; i++) {
+        struct candidate *candidate = &ours->candidates[ours->count++];
+        candidate->kind = CANDIDATE_UDP;
+        candidate->address = paths->hosts[i];
+        address_set_port(&candidate->address, path_socket_port(path->worker->socket));
+    }
+}
+
+/* Asks for the tunnel again with each call: the home may have changed or forgotten it. */
+static bool reserve(struct path *path)
+{
+    const struct paths_settings *settings = &path->paths->settings;
+    struct candidate *relay = &path->control.relay;
+
+    if (!settings->reserve)
+        return false;
+    if (!path->control.has_relay)
+        randombytes_buf(relay->tunnel, sizeof relay->tunnel);
+    relay->kind = CANDIDATE_RELAY;
+    path->control.has_relay = settings->reserve(settings->reserve_ctx, path->peer, relay->tunnel,
+                                                relay->relay, sizeof relay->relay) == 0;
+    return path->control.has_relay;
+}
+
+static int describe(const struct path *path, bool with_key, bool with_relay, struct core_path *out)
+{
+    struct candidate_path ours = {.has_key = with_key};
+
+    memcpy(ours.id, path->id, PATH_ID_BYTES);
+    memcpy(ours.key, path->key, PATH_KEY_BYTES);
+    add_hosts(path, &ours);
+    if (with_relay && ours.count < CANDIDATES_MAX)
+        ours.candidates[ours.count++] = path->control.relay;
+    return candidate_path_encode(&ours, out);
+}
+
+/* ---- what the worker is told ------------------------------------------------------------------
+ */
+
+struct news {
+    struct path_letter letter;
+    struct path *path;
+    bool is_from_peer;
+    int count;
+    struct candidate candidates[CANDIDATES_MAX + 1];
+};
+
+static void on_news(struct path_letter *letter)
+{
+    struct news *news = (struct news *)letter;
+    struct path *path = news->path;
+    uint64_t now_ms = uv_now(path->worker->loop);
+
+    path->live.wanted_until_ms = now_ms + WANTED_MS;
+    /* The far end may have started again and count from another clock. */
+    if (news->is_from_peer)
+        path->live.seen_number = path->live.seen_mask = 0;
+    for (int i = 0; i < news->count; i++) {
+        const struct candidate *candidate = &news->candidates[i];
+
+        if (candidate->kind == CANDIDATE_RELAY) {
+            path_relay_add(path, candidate);
+        } else {
+            struct path_way *way = path_udp_add(path, &candidate->address, false);
+            if (way && !way->is_proved)
+                path_check_hurry(way, now_ms);
+        }
+    }
+    if (path->live.current)
+        path_check_hurry(path->live.current, now_ms);
+    path_live_report(path);
+    free(news);
+}
+
+static struct news *news_new(struct path *path, bool is_from_peer)
+{
+    struct news *news = path_letter_new(sizeof *news, on_news);
+
+    news->path = path;
+    news->is_from_peer = is_from_peer;
+    return news;
+}
+
+/* ---- theirs -----------------------------------------------------------------------------------
+ */
+
+static void complain(struct paths *paths, const char *what)
+{
+    uint64_t count;
+
+    paths->implausible++;
+    if (log_limit(&paths->complaint, uv_now(paths->settings.control), &count))
+        log_warn(LOG_OVERLAY, NULL, "a peer named %s as its address: not tried (%llu so far)", what,
+                 (unsigned long long)paths->implausible);
+}
+
+static bool is_a_relay(const struct sockaddr_storage *address, const struct path *path,
+                       const struct candidate_path *theirs)
+{
+    struct sockaddr_storage relay;
+
+    if (path->control.has_relay && address_parse(path->control.relay.relay, &relay) == 0 &&
+        address_equal(address, &relay))
+        return true;
+    for (int i = 0; i < theirs->count; i++)
+        if (theirs->candidates[i].kind == CANDIDATE_RELAY &&
+            address_parse(theirs->candidates[i].relay, &relay) == 0 &&
+            address_equal(address, &relay))
+            return true;
+    return false;
+}
+
+/* Those of their candidates that may be tried; returns whether a relay is among them. */
+static bool judge(struct path *path, const struct candidate_path *theirs, struct news *news)
+{
+    struct paths *paths = path->paths;
+    struct candidate_policy udp = {path->is_loopback_allowed, paths->own, paths->own_count};
+    struct candidate_policy relay = {.is_loopback_allowed = is_loopback_realm(paths)};
+    char text[ADDRESS_TEXT_MAX];
+    bool has_relay = false;
+
+    for (int i = 0; i < theirs->count; i++) {
+        const struct candidate *candidate = &theirs->candidates[i];
+
+        if (candidate->kind == CANDIDATE_UDP) {
+            if (!candidate_is_plausible(&candidate->address, &udp) ||
+                is_a_relay(&candidate->address, path, theirs)) {
+                complain(paths, address_format(&candidate->address, text));
+                continue;
+            }
+        } else if (!candidate_relay_is_plausible(candidate->relay, &relay)) {
+            complain(paths, "an impossible relay");
+            continue;
+        } else {
+            has_relay = true;
+        }
+        news->candidates[news->count++] = *candidate;
+    }
+    paths->implausible += theirs->ignored;
+    return has_relay;
+}
+
+/* ---- the three steps --------------------------------------------------------------------------
+ */
+
+int paths_offer(struct paths *paths, const struct certificate *peer, struct core_path *ours,
+                void **out, uint32_t *ssrc_in)
+{
+    const struct overlay_workers *workers = paths->settings.workers;
+    struct paths_birth birth = {.peer = peer->node, .worker = workers->pick(workers->ctx)};
+    struct path *path;
+    int err;
+
+    if (memcmp(peer->node, identity_certificate(paths->settings.identity)->node,
+               sizeof peer->node) == 0)
+        return -ELOOP;
+    refresh_hosts(paths);
+    path = paths_find_shared(paths, peer->node, birth.worker);
+    if (!path) {
+        randombytes_buf(birth.id, sizeof birth.id);
+        randombytes_buf(birth.key, sizeof birth.key);
+        if (!(path = paths_make(paths, &birth)))
+            return -ENOMEM;
+    }
+    if ((err = paths_take_ssrc(paths, path, ssrc_in)) < 0)
+        return err;
+
+    struct news *news = news_new(path, false);
+    if (reserve(path))
+        news->candidates[news->count++] = path->control.relay;
+    err = describe(path, true, news->count > 0, ours);
+    path_post_send(path->worker->to_worker, &news->letter);
+    if (err < 0)
+        paths_release(paths, path, *ssrc_in);
+    else
+        *out = path;
+    return err;
+}
+
+/* The path that an offer means: one that we know, or one to be made as the caller says. */
+static int accept_path(struct paths *paths, const struct certificate *peer,
+                       const struct candidate_path *theirs, struct path **out)
+{
+    const struct overlay_workers *workers = paths->settings.workers;
+    struct paths_birth birth = {.peer = peer->node};
+    struct path *path = paths_find(paths, theirs->id);
+
+    if (path) {
+        bool is_same =
+            memcmp(path->peer, peer->node, sizeof path->peer) == 0 &&
+            (!theirs->has_key || sodium_memcmp(path->key, theirs->key, sizeof path->key) == 0);
+        *out = path;
+        return is_same ? 0 : -EINVAL;
+    }
+    if (!theirs->has_key)
+        return -ENOENT;
+    if (!paths_has_room(paths, peer->node))
+        return -ENOBUFS;
+    birth.worker = workers->pick(workers->ctx);
+    memcpy(birth.id, theirs->id, sizeof birth.id);
+    memcpy(birth.key, theirs->key, sizeof birth.key);
+    *out = paths_make(paths, &birth);
+    return *out ? 0 : -ENOMEM;
+}
+
+int paths_accept(struct paths *paths, const struct certificate *peer, const struct core_path *data,
+                 struct core_path *ours, void **out, uint32_t *ssrc_in)
+{
+    struct candidate_path theirs;
+    struct path *path;
+    int err;
+
+    if ((err = candidate_path_decode(data, &theirs)) < 0)
+        return err;
+    if (memcmp(peer->node, identity_certificate(paths->settings.identity)->node,
+               sizeof peer->node) == 0)
+        return -ELOOP;
+    refresh_hosts(paths);
+    if ((err = accept_path(paths, peer, &theirs, &path)) < 0)
+        return err;
+    if ((err = paths_take_ssrc(paths, path, ssrc_in)) < 0)
+        return err;
+
+    struct news *news = news_new(path, true);
+    bool has_relay = judge(path, &theirs, news), brings_relay = !has_relay && reserve(path);
+    if (brings_relay)
+        news->candidates[news->count++] = path->control.relay;
+    err = describe(path, false, brings_relay, ours);
+    path_post_send(path->worker->to_worker, &news->letter);
+    if (err < 0)
+        paths_release(paths, path, *ssrc_in);
+    else
+        *out = path;
+    return err;
+}
+
+int paths_learn(struct paths *paths, void *handle, const struct core_path *data)
+{
+    struct path *path = handle;
+    struct candidate_path theirs;
+    int err = candidate_path_decode(data, &theirs);
+
+    if (err < 0)
+        return err;
+    if (memcmp(theirs.id, path->id, PATH_ID_BYTES) != 0)
+        return -EINVAL;
+    refresh_hosts(paths);
+
+    struct news *news = news_new(path, true);
+    judge(path, &theirs, news);
+    path_post_send(path->worker->to_worker, &news->letter);
+    return 0;
+}

@@ -1,0 +1,218 @@
+/* overlay/path_worker.h: what lives on a worker: its socket, its paths and their ways.
+ *
+ * A *way* is one means of reaching the far end: a UDP address, or a connection to a relay. Each is
+ * a `struct path_way` with an operations table; path_check.c proves it by STUN checks that travel
+ * on the way itself, path_live.c chooses among the proved ones. A new kind of way is a new file
+ * with a table.
+ *
+ * `struct path` has three parts: what is fixed from its birth, what only the control thread touches
+ * (path_control.c), and what only its worker touches (the rest). They talk by letters
+ * (path_post.h).
+ */
+#ifndef OVERLAY_PATH_WORKER_H
+#define OVERLAY_PATH_WORKER_H
+
+#include "overlay/candidate.h"
+#include "overlay/path.h"
+#include "overlay/path_post.h"
+#include "overlay/path_socket.h"
+#include "overlay/stun.h"
+
+#include <sys/queue.h>
+#include <uthash.h>
+
+struct path;
+struct path_way;
+struct path_worker;
+
+/* ---- ways -------------------------------------------------------------------------------------
+ */
+
+#define PATH_NEVER UINT64_MAX
+#define PATH_WAY_TEXT_MAX (CANDIDATE_HOST_MAX + 16)
+
+enum path_rank { PATH_RANK_RELAY, PATH_RANK_UDP }; /* higher is better */
+
+struct path_way_ops {
+    enum path_rank rank;
+    /* -ENOTCONN while it is not up */
+    int (*send)(struct path_way *way, const uint8_t *packet, size_t bytes);
+    /* Does what is due and returns when it wants to be called again (uv_now); NULL: nothing ever.
+     */
+    uint64_t (*tick)(struct path_way *way, uint64_t now_ms);
+    void (*describe)(const struct path_way *way, char *text, size_t bytes);
+    void (*close)(struct path_way *way); /* frees */
+};
+
+/* A check that is on its way, findable by its transaction id. */
+struct path_probe {
+    uint8_t transaction[STUN_TRANSACTION_BYTES];
+    bool is_out;
+    uint64_t sent_ms;
+    struct path_way *way;
+    UT_hash_handle hh;
+};
+#define PATH_PROBES 4 /* answers to earlier ones are too late to count */
+
+struct path_way {
+    const struct path_way_ops *ops;
+    struct path *path;
+    bool is_proved;
+    bool is_up;              /* checks can be sent */
+    unsigned unanswered;     /* checks in a row */
+    uint64_t hurry_until_ms; /* checks are frequent until then */
+    uint64_t due_ms;         /* of the next check */
+    uint32_t round_trip_ms;
+    unsigned next_probe;
+    struct path_probe probe[PATH_PROBES];
+    TAILQ_ENTRY(path_way) next;
+};
+
+/* path_check.c */
+void path_way_init(struct path_way *way, const struct path_way_ops *ops, struct path *path);
+void path_way_fini(struct path_way *way);
+/* Check it frequently from now on, for a while. */
+void path_check_hurry(struct path_way *way, uint64_t now_ms);
+void path_check_send(struct path_way *way, uint64_t now_ms);
+/* A STUN message came: over `way`, or, when that is NULL, by UDP from `source` (normalised). */
+void path_check_receive(struct path_worker *worker, struct path_way *way,
+                        const struct sockaddr_storage *source, const uint8_t *data, size_t bytes);
+
+/* path_udp.c */
+#define PATH_UDP_MAX CANDIDATES_MAX
+/* The way to this address (normalised, plausible): the one that is there, or a new one; NULL when
+ * there is no room. Of those that never answered the oldest makes room for a source that has proved
+ * itself
+ * (`is_seen`). */
+struct path_way *path_udp_find(const struct path *path, const struct sockaddr_storage *remote);
+struct path_way *path_udp_add(struct path *path, const struct sockaddr_storage *remote,
+                              bool is_seen);
+
+/* path_relay.c */
+#define PATH_RELAY_MAX 2
+/* Dials the relay unless there is a way through that tunnel already. */
+void path_relay_add(struct path *path, const struct candidate *candidate);
+
+/* ---- paths ------------------------------------------------------------------------------------
+ */
+
+#define PATH_USERNAME_BYTES (2 * PATH_ID_BYTES + 1)
+
+struct path {
+    /* fixed */
+    struct paths *paths;
+    struct path_worker *worker;
+    uint8_t id[PATH_ID_BYTES];
+    uint8_t key[PATH_KEY_BYTES];
+    char username[PATH_USERNAME_BYTES]; /* the id in hex */
+    uint8_t peer[OVERLAY_NODE_ID_BYTES];
+    uint8_t send_key[32],
+        receive_key[32]; /* of checks; two, so that ours cannot be sent back to us */
+    bool is_loopback_allowed;
+
+    struct { /* control thread */
+        UT_hash_handle hh;
+        unsigned calls, ports;
+        bool has_way;
+        bool is_ended;
+        uint64_t idle_since_ms;
+        bool has_relay;
+        struct candidate relay; /* reserved by us */
+    } control;
+
+    struct { /* worker */
+        UT_hash_handle hh;
+        uv_timer_t timer;
+        TAILQ_HEAD(, path_way) ways;
+        struct path_way *current;
+        unsigned listeners;
+        uint64_t wanted_until_ms; /* being set up: ways are built although nobody listens yet */
+        uint64_t last_check_ms;
+        uint64_t check_number; /* of our last check */
+        uint64_t seen_number;  /* highest of theirs, and which of the 64 below came */
+        uint64_t seen_mask;
+    } live;
+
+    struct path_letter begin, end;
+};
+
+/* path_live.c: all on the worker */
+void path_live_begin(struct path *path);
+void path_live_end(struct path *path);
+/* A way came, went, was proved or lost: chooses again. */
+void path_live_choose(struct path *path);
+/* Tells the control thread which way is taken, if any. */
+void path_live_report(struct path *path);
+/* Something is due earlier than thought. */
+void path_live_wake(struct path *path);
+bool path_live_is_wanted(const struct path *path, uint64_t now_ms);
+void path_live_add_way(struct path *path, struct path_way *way);
+void path_live_remove_way(struct path *path, struct path_way *way);
+
+/* ---- workers ----------------------------------------------------------------------------------
+ */
+
+struct path_listener {
+    struct path_letter letter; /* that brought it */
+    uint32_t ssrc;
+    struct path *path;
+    void (*receive)(void *receiver, uint8_t *packet, size_t bytes);
+    void *receiver;
+    UT_hash_handle hh;
+};
+
+/* What was dropped, by why. */
+struct path_figures {
+    uint64_t packets_in;
+    uint64_t malformed; /* neither RTP, RTCP nor STUN */
+    uint64_t stranger;  /* nobody listens to that SSRC */
+    uint64_t check_malformed;
+    uint64_t check_unknown; /* of no path or no probe of ours */
+    uint64_t check_forged;
+    uint64_t check_replayed;
+    uint64_t implausible; /* sources that may not be checked */
+    uint64_t checks_sent, checks_answered;
+};
+
+struct path_worker {
+    struct paths *paths;
+    int index;
+    struct path_socket *socket; /* NULL: no UDP. Opened on the control thread, then the worker's. */
+    struct path_post *to_worker; /* control thread */
+    struct path_letter start, stop;
+
+    /* worker */
+    uv_loop_t *loop;
+    uv_poll_t poll;
+    struct path_post *to_control;
+    struct path *live;
+    struct path_listener *listeners;
+    struct path_probe *probes;
+    struct path_figures figures;
+    unsigned lingering; /* handles that are still closing; it stops when all are gone */
+    bool is_stopping;
+};
+
+/* path_worker.c. Control thread: opens the socket, unless there shall be none; then starts. */
+int path_worker_open(struct path_worker *worker, struct paths *paths, int index);
+void path_worker_start(struct path_worker *worker);
+/* Control thread: ends; no path may be left on it. `stop.run` comes back on the control thread. */
+void path_worker_close(struct path_worker *worker);
+/* Worker: a packet came; `way` or `source` as in path_check_receive. */
+void path_worker_receive(struct path_worker *worker, struct path_way *way,
+                         const struct sockaddr_storage *source, uint8_t *packet, size_t bytes);
+/* Worker: letters of the control thread: a path_listener, and its end. */
+void path_worker_listen(struct path_letter *letter);
+void path_worker_unlisten(struct path_worker *worker, uint32_t ssrc);
+
+/* Worker: one of `lingering` is gone. */
+void path_worker_leave(struct path_worker *worker);
+
+/* What the worker side needs of `struct paths`; fixed from paths_open on. */
+const struct paths_settings *paths_get_settings(const struct paths *paths);
+/* Control thread. */
+void paths_on_way(struct paths *paths, struct path *path, const char *text);
+void paths_on_ended(struct path_letter *letter);
+void paths_on_stopped(struct path_letter *letter);
+
+#endif

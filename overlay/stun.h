@@ -1,0 +1,51 @@
+/* overlay/stun.h: STUN messages (RFC 8489) as bytes, as far as connectivity checks need them.
+ *
+ * Binding requests with USERNAME and Binding success responses with XOR-MAPPED-ADDRESS, both with
+ * MESSAGE-INTEGRITY-SHA256 and FINGERPRINT. Pure: no sockets, no clock, no memory of its own.
+ */
+#ifndef OVERLAY_STUN_H
+#define OVERLAY_STUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#define STUN_TRANSACTION_BYTES 12
+#define STUN_HEADER_BYTES 20
+#define STUN_USERNAME_MAX 64
+/* Room for whatever stun_encode_* writes. */
+#define STUN_MESSAGE_MAX 200
+
+/* Type of a message: method Binding in the four classes. */
+enum stun_type {
+    STUN_BINDING_REQUEST = 0x0001,
+    STUN_BINDING_INDICATION = 0x0011,
+    STUN_BINDING_RESPONSE = 0x0101,
+    STUN_BINDING_ERROR = 0x0111
+};
+
+/* What a well-formed message says. Nothing in it is proved before stun_verify. */
+struct stun_message {
+    uint16_t type;
+    uint8_t transaction[STUN_TRANSACTION_BYTES];
+    char username[STUN_USERNAME_MAX]; /* NUL-terminated; "" when there is none */
+    struct sockaddr_storage mapped;   /* XOR-MAPPED-ADDRESS; family 0: none */
+    size_t integrity_at;              /* offset of MESSAGE-INTEGRITY-SHA256; 0: none */
+    bool has_fingerprint;
+    unsigned unknown_required; /* attributes below 0x8000 that we do not know */
+};
+
+/* 0; -EBADMSG for what is no STUN message, is cut short or has a wrong fingerprint. */
+int stun_decode(const uint8_t *data, size_t bytes, struct stun_message *message);
+/* Is `message`, decoded from `data`, signed with this key? */
+bool stun_verify(const uint8_t *data, const struct stun_message *message, const uint8_t *key,
+                 size_t key_bytes);
+
+/* Both write into `out` (STUN_MESSAGE_MAX) and return the length. Keys have 32 bytes. */
+size_t stun_encode_request(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES],
+                           const char *username, const uint8_t key[32]);
+size_t stun_encode_response(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES],
+                            const struct sockaddr_storage *mapped, const uint8_t key[32]);
+
+#endif
