@@ -39,6 +39,19 @@ static void unknown_setting(struct outline *outline, const struct section *secti
                    shown, place, remedy);
 }
 
+/* Where this setting was given before: in this section, or for one outside of sections in any file.
+ */
+static const struct section *find_given(const struct outline *outline,
+                                        const struct section *section, int index)
+{
+    if (section->id != SECTION_TOP)
+        return section->key_line[index] > 0 ? section : NULL;
+    for (int i = 0; i < outline->section_count; i++)
+        if (outline->sections[i]->id == SECTION_TOP && outline->sections[i]->key_line[index] > 0)
+            return outline->sections[i];
+    return NULL;
+}
+
 bool accept_setting(struct outline *outline, struct section *section, const char *key, int line)
 {
     int index = setting_find(section->id, key);
@@ -47,11 +60,8 @@ bool accept_setting(struct outline *outline, struct section *section, const char
         unknown_setting(outline, section, key, line);
         return false;
     }
-    for (int i = 0; i < outline->section_count; i++) {
-        const struct section *given = outline->sections[i];
-        bool same = section->id == SECTION_TOP ? given->id == SECTION_TOP : given == section;
-        if (!same || given->key_line[index] == 0)
-            continue;
+    const struct section *given = find_given(outline, section, index);
+    if (given) {
         messages_error(&outline->messages, section->source, line,
                        "\"%s\" was set before, at %s:%d; remove one of the two", key,
                        given->source->path, given->key_line[index]);
