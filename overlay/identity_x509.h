@@ -33,8 +33,7 @@ struct identity {
     int supernode_count;
 };
 
-/* ---- identity_x509.c --------------------------------------------------------------------------
- */
+/* ---- identity_x509.c ------------------------------------------------------------------ */
 
 /* Takes the plain data out of a certificate without judging who signed it. -EINVAL with the reason.
  */
@@ -52,8 +51,7 @@ const char *identity_date(int64_t time_s, char *text);
 /* OpenSSL's own words for what went wrong last; empties its queue. */
 const char *identity_openssl_error(void);
 
-/* ---- identity_name.c --------------------------------------------------------------------------
- */
+/* ---- identity_name.c ------------------------------------------------------------------ */
 
 bool identity_is_site(const char *name);   /* [a-z0-9][a-z0-9.-]{0,62} */
 bool identity_is_number(const char *name); /* +[0-9]{1,15} */
@@ -62,21 +60,18 @@ unsigned identity_role_find(const char *name);
 /* The name of one role; NULL for what is none. */
 const char *identity_role_name(unsigned role);
 
-/* ---- identity_key.c ---------------------------------------------------------------------------
- */
+/* ---- identity_key.c ------------------------------------------------------------------- */
 
 /* Derives libsodium's keys from the PKCS#8 key. -EINVAL when it is not Ed25519. */
 int identity_key_derive(struct identity *identity);
 void identity_node_id(const uint8_t public_key[32], uint8_t node[OVERLAY_NODE_ID_BYTES]);
 int identity_key_init(void);
 
-/* ---- identity_tls.c ---------------------------------------------------------------------------
- */
+/* ---- identity_tls.c ------------------------------------------------------------------- */
 
 int identity_tls_make(struct identity *identity);
 
-/* ---- identity_file.c --------------------------------------------------------------------------
- */
+/* ---- identity_file.c ------------------------------------------------------------------ */
 
 #define IDENTITY_FILE_MAX (1024 * 1024) /* a revocation list of some ten thousand entries */
 /* Reads a whole file; *data ends with a NUL and is freed by the caller. `why` names file and

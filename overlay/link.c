@@ -18,7 +18,6 @@ struct link {
     core_link number;
     struct tls_stream *stream; /* NULL: it could not even be dialled */
     struct frame_reader reader;
-    bool is_accepted;
     bool is_ended;               /* out of the table: no event any more */
     const char *why;             /* it is to be told down, from the loop */
     char name[ADDRESS_TEXT_MAX]; /* dialled, or where it came from: for logs */
@@ -276,7 +275,6 @@ void links_take(struct links *links, struct tls_stream *stream, const struct cer
         return;
     }
     link->stream = stream;
-    link->is_accepted = true;
     address_format(tls_stream_peer_address(stream), link->name);
     tls_stream_hand(stream, &stream_events, link);
     links->events->on_up(links->ctx, link->number, true, peer, tls_stream_peer_address(stream));

@@ -54,8 +54,7 @@ static void let_go(void *ctx)
         on_closed(closed_ctx);
 }
 
-/* ---- counting hosts ---------------------------------------------------------------------------
- */
+/* ---- counting hosts ------------------------------------------------------------------- */
 
 static void host_key(const struct sockaddr_storage *address, uint8_t key[16])
 {
@@ -99,8 +98,7 @@ static void host_let_go(struct listener *listener, struct host_count *host)
     free(host);
 }
 
-/* ---- handshakes -------------------------------------------------------------------------------
- */
+/* ---- handshakes ----------------------------------------------------------------------- */
 
 static void forget(struct half_open *half)
 {
@@ -212,8 +210,7 @@ static void on_connection(uv_stream_t *server, int status)
     free(half);
 }
 
-/* ---- life -------------------------------------------------------------------------------------
- */
+/* ---- life ----------------------------------------------------------------------------- */
 
 static void on_handle_closed(uv_handle_t *handle)
 {

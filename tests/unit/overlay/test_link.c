@@ -237,8 +237,7 @@ static void an_address_that_is_none_is_told_later(void **state)
     assert_non_null(strstr(client.why, "is not host:port"));
 }
 
-/* ---- strangers --------------------------------------------------------------------------------
- */
+/* ---- strangers ------------------------------------------------------------------------ */
 
 static int connect_plainly(void)
 {

@@ -258,8 +258,7 @@ static void one_who_does_not_read_is_not_queued_for(void **state)
     fixture_close(&f);
 }
 
-/* ---- moving to another loop -------------------------------------------------------------------
- */
+/* ---- moving to another loop ----------------------------------------------------------- */
 
 struct worker {
     struct tls_fixture *from;

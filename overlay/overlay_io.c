@@ -1,0 +1,215 @@
+/* The core's hands: clock, dice, links and paths; and what comes in for it. */
+#include "overlay/overlay_parts.h"
+
+#include <sodium.h>
+#include <string.h>
+#include <time.h>
+
+/* A timer started inside one of sofia's callbacks is up to 16 ms late: wishes for sooner wake the
+ * loop. */
+#define SOON_MS 20
+
+uint64_t overlay_now_ms(void)
+{
+    return uv_hrtime() / 1000000;
+}
+
+/* ---- the core's hands ----------------------------------------------------------------- */
+
+static uint64_t io_now_ms(void *ctx)
+{
+    (void)ctx;
+    return overlay_now_ms();
+}
+
+static int64_t io_time_s(void *ctx)
+{
+    (void)ctx;
+    return time(NULL);
+}
+
+static void io_random(void *ctx, void *bytes, size_t count)
+{
+    (void)ctx;
+    randombytes_buf(bytes, count);
+}
+
+static void io_dial(void *ctx, core_link link, const char *address)
+{
+    links_dial(((struct overlay *)ctx)->links, link, address);
+}
+
+static int io_send(void *ctx, core_link link, const uint8_t *frame, size_t bytes)
+{
+    return links_send(((struct overlay *)ctx)->links, link, frame, bytes);
+}
+
+static void io_close(void *ctx, core_link link, const char *why)
+{
+    links_end(((struct overlay *)ctx)->links, link, why);
+}
+
+static void on_wake(uv_timer_t *timer)
+{
+    core_tick(((struct overlay *)timer->data)->core);
+}
+
+static void io_wake(void *ctx, uint64_t at_ms)
+{
+    struct overlay *overlay = ctx;
+    uint64_t now = overlay_now_ms(), delay_ms = at_ms > now ? at_ms - now : 0;
+
+    uv_update_time(overlay->loop);
+    uv_timer_start(&overlay->wake, on_wake, delay_ms, 0);
+    if (delay_ms <= SOON_MS)
+        uv_async_send(&overlay->deliver);
+}
+
+void overlay_on_deliver(uv_async_t *async)
+{
+    struct overlay *overlay = async->data;
+
+    if (overlay->core)
+        core_deliver(overlay->core);
+}
+
+static void io_defer(void *ctx)
+{
+    uv_async_send(&((struct overlay *)ctx)->deliver);
+}
+
+static int io_path_offer(void *ctx, const struct certificate *peer, struct core_path *ours,
+                         void **path, uint32_t *ssrc_in)
+{
+    return paths_offer(((struct overlay *)ctx)->paths, peer, ours, path, ssrc_in);
+}
+
+static int io_path_accept(void *ctx, const struct certificate *peer, const struct core_path *theirs,
+                          struct core_path *ours, void **path, uint32_t *ssrc_in)
+{
+    return paths_accept(((struct overlay *)ctx)->paths, peer, theirs, ours, path, ssrc_in);
+}
+
+static int io_path_learn(void *ctx, void *path, const struct core_path *theirs)
+{
+    return paths_learn(((struct overlay *)ctx)->paths, path, theirs);
+}
+
+static void io_path_release(void *ctx, void *path, uint32_t ssrc_in)
+{
+    paths_release(((struct overlay *)ctx)->paths, path, ssrc_in);
+}
+
+/* ---- what comes in -------------------------------------------------------------------- */
+
+static void on_link_up(void *ctx, core_link link, bool is_accepted, const struct certificate *peer,
+                       const struct sockaddr_storage *address)
+{
+    core_on_link_up(((struct overlay *)ctx)->core, link, is_accepted, peer, address);
+}
+
+static void on_link_frame(void *ctx, core_link link, const uint8_t *frame, size_t bytes)
+{
+    core_on_frame(((struct overlay *)ctx)->core, link, frame, bytes);
+}
+
+static void on_link_down(void *ctx, core_link link, const char *why)
+{
+    core_on_link_down(((struct overlay *)ctx)->core, link, why);
+}
+
+const struct link_events overlay_link_events = {
+    .on_up = on_link_up,
+    .on_frame = on_link_frame,
+    .on_down = on_link_down,
+};
+
+void overlay_on_stream(void *ctx, struct tls_stream *stream, const struct certificate *peer,
+                       const char *alpn)
+{
+    struct overlay *overlay = ctx;
+
+    if (strcmp(alpn, TLS_ALPN_LINK) == 0)
+        links_take(overlay->links, stream, peer);
+    else if (overlay->relay)
+        relay_take(overlay->relay, stream, peer);
+    else
+        tls_stream_close(stream); /* not a relay: whoever reserved nothing here has no business */
+}
+
+int overlay_on_reserve(void *ctx, const uint8_t peer[OVERLAY_NODE_ID_BYTES],
+                       const uint8_t tunnel[16], char *address, size_t address_bytes)
+{
+    return core_reserve(((struct overlay *)ctx)->core, peer, tunnel, address, address_bytes);
+}
+
+int overlay_on_reservation(void *ctx, const uint8_t tunnel[16],
+                           const uint8_t asker[OVERLAY_NODE_ID_BYTES],
+                           uint8_t peer[OVERLAY_NODE_ID_BYTES])
+{
+    return core_reservation(((struct overlay *)ctx)->core, tunnel, asker, peer);
+}
+
+void overlay_on_way(void *ctx, void *path, const char *text)
+{
+    struct overlay *overlay = ctx;
+
+    if (overlay->core)
+        core_on_path(overlay->core, path, text);
+}
+
+/* ---- events, as long as somebody wants them ------------------------------------------- */
+
+static void on_attached(void *ctx, const char *supernode)
+{
+    struct overlay *overlay = ctx;
+
+    if (!overlay->is_closing)
+        overlay->events->on_attached(overlay->ctx, supernode);
+}
+
+static void on_detached(void *ctx, const char *why)
+{
+    struct overlay *overlay = ctx;
+
+    if (!overlay->is_closing)
+        overlay->events->on_detached(overlay->ctx, why);
+}
+
+static void on_offer(void *ctx, struct overlay_call *call, const struct overlay_offer *offer)
+{
+    struct overlay *overlay = ctx;
+    const struct call_cause cause = call_cause(CALL_UNAVAILABLE, "closing");
+
+    if (overlay->is_closing)
+        overlay_call_end(call, &cause);
+    else
+        overlay->events->on_offer(overlay->ctx, call, offer);
+}
+
+static const struct overlay_events core_events = {
+    .on_attached = on_attached,
+    .on_detached = on_detached,
+    .on_offer = on_offer,
+};
+
+void overlay_fill_io(struct overlay *overlay, struct core_io *io)
+{
+    *io = (struct core_io){
+        .ctx = overlay,
+        .now_ms = io_now_ms,
+        .time_s = io_time_s,
+        .random = io_random,
+        .dial = io_dial,
+        .send = io_send,
+        .close = io_close,
+        .wake = io_wake,
+        .defer = io_defer,
+        .path_offer = io_path_offer,
+        .path_accept = io_path_accept,
+        .path_learn = io_path_learn,
+        .path_release = io_path_release,
+        .events = &core_events,
+        .events_ctx = overlay,
+    };
+}

@@ -1,0 +1,53 @@
+/* overlay/overlay_parts.h: the overlay of a node from the inside. Private to overlay*.c.
+ *
+ *   overlay.c        opened and closed: the core, links, the door, paths and the relay put together
+ *   overlay_io.c     the core's hands, and what comes in for it
+ *   overlay_state.c  the gateway's calls and questions, handed on
+ */
+#ifndef OVERLAY_OVERLAY_PARTS_H
+#define OVERLAY_OVERLAY_PARTS_H
+
+#include "overlay/core.h"
+#include "overlay/link.h"
+#include "overlay/listen.h"
+#include "overlay/path.h"
+#include "overlay/relay.h"
+
+struct overlay {
+    uv_loop_t *loop;
+    const struct conf *conf;
+    const struct overlay_workers *workers;
+    const struct overlay_events *events;
+    void *ctx;
+    struct identity *identity;
+    struct core *core;
+    struct links *links;
+    struct listener *listener; /* NULL: we do not listen */
+    struct paths *paths;
+    struct relay *relay; /* NULL: we do not relay */
+    uint64_t refused;    /* by a listener that is closed */
+    char address[ADDRESS_TEXT_MAX];
+    uv_timer_t wake, leave;
+    uv_async_t deliver;
+    uint64_t leave_since_ms;
+    bool is_closing;
+    int open; /* parts not closed yet */
+    void (*on_closed)(void *ctx);
+    void *closed_ctx;
+};
+
+/* overlay_io.c */
+uint64_t overlay_now_ms(void);
+void overlay_fill_io(struct overlay *overlay, struct core_io *io);
+void overlay_on_deliver(uv_async_t *async);
+extern const struct link_events overlay_link_events;
+void overlay_on_stream(void *ctx, struct tls_stream *stream, const struct certificate *peer,
+                       const char *alpn);
+int overlay_on_reserve(void *ctx, const uint8_t peer[OVERLAY_NODE_ID_BYTES],
+                       const uint8_t tunnel[16], char *address, size_t address_bytes);
+int overlay_on_reservation(void *ctx, const uint8_t tunnel[16],
+                           const uint8_t asker[OVERLAY_NODE_ID_BYTES],
+                           uint8_t peer[OVERLAY_NODE_ID_BYTES]);
+void overlay_on_way(void *ctx, void *path, const char *text);
+
+#endif
