@@ -47,38 +47,34 @@ static void test_defaults(void **state)
     conf_free(conf);
 }
 
-static void test_whole_file(void **state)
-{
-    (void)state;
-    files_write("berlin.enrol", "");
-    files_write("secret", "from-a-file\n");
-    setenv("CONF_TEST_SECRET", "from-the-environment", 1);
-    struct conf *conf = files_load(
-        "state_dir = \"state\"\n"
-        "realm { enrolment = \"berlin.enrol\" }\n"
-        "overlay {\n"
-        "  listen = \"[::]:443\"  advertise = \"gate.example:443\"\n"
-        "  supernodes = { \"a.example:443\", \"192.0.2.7:443\", \"[2001:db8::1]:4430\" }\n"
-        "  proxy = \"proxy.example:3128\"  roles = { \"gateway\", \"supernode\", \"Relay\" }\n"
-        "  udp = no  udp_port = 4000  relay_only = on  keep_path = 0s\n"
-        "}\n"
-        "sip {\n"
-        "  listen = { \"udp:0.0.0.0:5060\", \"tcp:[::1]:5060\", }  domain = \"berlin.example\"\n"
-        "  registrations = \"/run/bindings\"  min_expires = 30s  max_expires = 2h\n"
-        "  ring_timeout = \"45s\"  max_connections = 200  max_connections_per_address = 20\n"
-        "}\n"
-        "media { ports = \"30000-30099\"  workers = 2  address = \"192.0.2.1\"\n"
-        "  codecs = { PCMA, \"opus\" }  peer_codecs = \"g722\"  timeout = never }\n"
-        "admin { listen = \"127.0.0.1:8088\" }\n"
-        "log { sip = debug  level = warn  overlay = \"error\" }\n"
-        "phone \"201\" { secret = \"from \\\"quotes\\\" \\\\\"  name = 'R\\eception' }\n"
-        "phone 202 { secret_file = \"secret\"  max_contacts = 1 }\n"
-        "phone \"a.b-c_d+1\" { secret_env = \"CONF_TEST_SECRET\" }\n"
-        "route \"paris\" { match = \"^8([0-9]+)$\"  to = \"overlay:\\\\1@paris\" }\n"
-        "route \"world\" { match = '^\\+(33[0-9]{3,9})$'  to = 'overlay:+\\1' }\n"
-        "route \"door\" { match = \"^0$\"  to = \"phone:201\" }\n"
-        "route \"echo\" { match = \"^600$\"  to = \"service:echo\" }\n");
+static const char whole_file[] =
+    "state_dir = \"state\"\n"
+    "realm { enrolment = \"berlin.enrol\" }\n"
+    "overlay {\n"
+    "  listen = \"[::]:443\"  advertise = \"gate.example:443\"\n"
+    "  supernodes = { \"a.example:443\", \"192.0.2.7:443\", \"[2001:db8::1]:4430\" }\n"
+    "  proxy = \"proxy.example:3128\"  roles = { \"gateway\", \"supernode\", \"Relay\" }\n"
+    "  udp = no  udp_port = 4000  relay_only = on  keep_path = 0s\n"
+    "}\n"
+    "sip {\n"
+    "  listen = { \"udp:0.0.0.0:5060\", \"tcp:[::1]:5060\", }  domain = \"berlin.example\"\n"
+    "  registrations = \"/run/bindings\"  min_expires = 30s  max_expires = 2h\n"
+    "  ring_timeout = \"45s\"  max_connections = 200  max_connections_per_address = 20\n"
+    "}\n"
+    "media { ports = \"30000-30099\"  workers = 2  address = \"192.0.2.1\"\n"
+    "  codecs = { PCMA, \"opus\" }  peer_codecs = \"g722\"  timeout = never }\n"
+    "admin { listen = \"127.0.0.1:8088\" }\n"
+    "log { sip = debug  level = warn  overlay = \"error\" }\n"
+    "phone \"201\" { secret = \"from \\\"quotes\\\" \\\\\"  name = 'R\\eception' }\n"
+    "phone 202 { secret_file = \"secret\"  max_contacts = 1 }\n"
+    "phone \"a.b-c_d+1\" { secret_env = \"CONF_TEST_SECRET\" }\n"
+    "route \"paris\" { match = \"^8([0-9]+)$\"  to = \"overlay:\\\\1@paris\" }\n"
+    "route \"world\" { match = '^\\+(33[0-9]{3,9})$'  to = 'overlay:+\\1' }\n"
+    "route \"door\" { match = \"^0$\"  to = \"phone:201\" }\n"
+    "route \"echo\" { match = \"^600$\"  to = \"service:echo\" }\n";
 
+static void check_overlay(const struct conf *conf)
+{
     assert_string_equal(conf->file, "good.conf");
     assert_string_equal(conf->state_dir, "state");
     assert_string_equal(conf->realm.enrolment, "berlin.enrol");
@@ -93,6 +89,10 @@ static void test_whole_file(void **state)
     assert_int_equal(conf->overlay.udp_port, 4000);
     assert_true(conf->overlay.relay_only);
     assert_int_equal(conf->overlay.keep_path_s, 0);
+}
+
+static void check_sip_and_media(const struct conf *conf)
+{
     assert_int_equal(conf->sip.listen_count, 2);
     assert_int_equal(conf->sip.listen[1].transport, CONF_TCP);
     assert_string_equal(shown(&conf->sip.listen[1].address), "[::1]:5060");
@@ -115,7 +115,10 @@ static void test_whole_file(void **state)
     assert_int_equal(conf->log_level[LOG_SIP], LOG_DEBUG);
     assert_int_equal(conf->log_level[LOG_OVERLAY], LOG_ERROR);
     assert_int_equal(conf->log_level[LOG_MEDIA], LOG_WARN);
+}
 
+static void check_phones_and_routes(const struct conf *conf)
+{
     assert_int_equal(conf->phone_count, 3);
     assert_string_equal(conf->phones[0].secret, "from \"quotes\" \\");
     assert_string_equal(conf->phones[0].name, "R\\eception");
@@ -140,6 +143,18 @@ static void test_whole_file(void **state)
     assert_string_equal(conf->routes[2].to, "201");
     assert_int_equal(conf->routes[3].target, CONF_TO_SERVICE);
     assert_int_equal(conf->routes[3].place.line, 24);
+}
+
+static void test_whole_file(void **state)
+{
+    (void)state;
+    files_write("berlin.enrol", "");
+    files_write("secret", "from-a-file\n");
+    setenv("CONF_TEST_SECRET", "from-the-environment", 1);
+    struct conf *conf = files_load(whole_file);
+    check_overlay(conf);
+    check_sip_and_media(conf);
+    check_phones_and_routes(conf);
     conf_free(conf);
 }
 
