@@ -1,0 +1,438 @@
+/* Calls to phones: INVITE to all contacts at once, the first that answers wins (RFC 3261, 16.7 in
+ * spirit: each contact gets a dialog of its own, we are no proxy). */
+#include "sip/call.h"
+#include "sip/cause.h"
+#include "sip/dialog.h"
+#include "sip/stray.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sofia-sip/nta_tag.h>
+#include <sofia-sip/sip_header.h>
+#include <sofia-sip/sip_tag.h>
+#include <sofia-sip/su_alloc.h>
+
+#define SCORE_NONE 100
+
+static int on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *in);
+
+bool call_out_is_open(const struct sip_call *call)
+{
+    const struct branch *b;
+
+    TAILQ_FOREACH(b, &call->branches, entry)
+    if (!b->done)
+        return true;
+    return false;
+}
+
+void call_out_release(struct sip_call *call)
+{
+    struct branch *b;
+
+    while ((b = TAILQ_FIRST(&call->branches))) {
+        TAILQ_REMOVE(&call->branches, b, entry);
+        if (b->invite)
+            nta_outgoing_destroy(b->invite);
+        if (b->leg)
+            nta_leg_destroy(b->leg);
+        free(b);
+    }
+}
+
+static void on_linger_end(uv_timer_t *timer)
+{
+    struct sip_call *call = timer->data;
+    struct branch *b;
+
+    TAILQ_FOREACH(b, &call->branches, entry)
+    b->done = true;
+    call_settle(call);
+}
+
+/* Cancels all that still ring. nta holds a CANCEL back until the first provisional response. */
+static void cancel_others(struct sip_call *call, const struct branch *winner, const char *reason)
+{
+    struct branch *b;
+
+    TAILQ_FOREACH(b, &call->branches, entry)
+    {
+        if (b == winner || b->done || b->cancelled)
+            continue;
+        b->cancelled = true;
+        nta_outgoing_tcancel(b->invite, NULL, NULL, TAG_IF(reason, SIPTAG_REASON_STR(reason)),
+                             TAG_END());
+    }
+    if (call_out_is_open(call))
+        sip_timer_start(call->sip, &call->timer, on_linger_end, LINGER_MS);
+}
+
+void call_out_cancel(struct sip_call *call, const struct call_cause *cause)
+{
+    char reason[CAUSE_REASON_MAX];
+
+    cancel_others(call, NULL, cause_reason(cause, reason));
+}
+
+static void on_ring_timeout(uv_timer_t *timer)
+{
+    struct sip_call *call = timer->data;
+    struct call_cause cause = call_cause(CALL_NO_ANSWER, "No answer");
+
+    call_out_cancel(call, &cause);
+    call_report_end(call, &cause);
+}
+
+/* How good an error is to tell the caller: lower is better (RFC 3261, 16.7 step 6). */
+static int score(int status)
+{
+    if (status >= 600)
+        return 0;
+    switch (status) {
+    case 408:
+        return 8;
+    case 487: /* it was cancelled there */
+        return 7;
+    case 480:
+        return 4;
+    case 486: /* says more than "not here now" of another contact */
+        return 2;
+    case 415:
+    case 420:
+    case 484:
+    case 488:
+        return 3;
+    }
+    return status < 400 ? 6 : status < 500 ? 5 : status == 503 ? 9 : 7;
+}
+
+static int reason_q850(const sip_t *in, char *text, size_t size)
+{
+    char value[CAUSE_REASON_MAX];
+    const sip_reason_t *r = in ? in->sip_reason : NULL;
+
+    text[0] = '\0';
+    for (; r; r = r->re_next) {
+        snprintf(value, sizeof value, "%s;cause=%s;text=%s", r->re_protocol ? r->re_protocol : "",
+                 r->re_cause ? r->re_cause : "", r->re_text ? r->re_text : "");
+        if (cause_reason_parse(value, text, size))
+            return cause_reason_parse(value, text, size);
+    }
+    return 0;
+}
+
+static void take_failure(struct branch *b, int status, const sip_t *in)
+{
+    struct sip_call *call = b->call;
+    char text[96];
+    int q850 = reason_q850(in, text, sizeof text);
+
+    b->done = true;
+    if (call->early == b)
+        call->early = NULL;
+    if (call->state != CALL_STATE_CALLING) {
+        call_settle(call);
+        return;
+    }
+    if (score(status) < call->best_score) {
+        call->best_score = score(status);
+        call->best = cause_from_status(status,
+                                       text[0]                ? text
+                                       : in && in->sip_status ? in->sip_status->st_phrase
+                                                              : NULL,
+                                       q850);
+        /* Nothing came from the phone itself. */
+        if (!in || !in->sip_via)
+            call->best = call_cause(status == 408 ? CALL_TIMEOUT : CALL_UNAVAILABLE,
+                                    status == 408 ? "The phone does not answer"
+                                                  : "The phone cannot be reached");
+    }
+    if (status >= 600)
+        cancel_others(call, b, NULL);
+    if (!call_out_is_open(call) || status >= 600)
+        call_report_end(call, &call->best);
+}
+
+static void take_early_media(struct branch *b, const sip_t *in)
+{
+    struct sip_call *call = b->call;
+    struct sdp *answer;
+
+    if (call_sdp_read(in, &answer) || !answer)
+        return;
+    /* Of several phones only the first is heard. */
+    if ((!call->early || call->early == b) && !call_answer_take(call, answer, &call->local)) {
+        call->early = b;
+        call_media_post(call);
+    }
+    free(answer);
+}
+
+static void take_provisional(struct branch *b, int status, const sip_t *in)
+{
+    struct sip_call *call = b->call;
+    bool sdp = in->sip_payload && in->sip_payload->pl_len;
+
+    if (call->state != CALL_STATE_CALLING)
+        return;
+    if (!call->rang && (!sdp || status == 180)) {
+        call->rang = true;
+        event_post(call->sip, EVENT_RINGING, call);
+    }
+    if (sdp)
+        take_early_media(b, in);
+}
+
+/* The remote tag and target of the dialog. */
+static int confirm_leg(struct branch *b, const sip_t *in)
+{
+    sip_contact_t target = {0};
+    const sip_contact_t *contact = in->sip_contact;
+
+    if (!dialog_routes_are_sane(in->sip_record_route))
+        return -EINVAL;
+    if (contact && !agent_is_target(contact->m_url))
+        return -EINVAL;
+    if (!contact) { /* not allowed, but the phone is known */
+        *sip_contact_init(&target)->m_url = *nta_outgoing_request_uri(b->invite);
+        contact = &target;
+    }
+    if (in->sip_to->a_tag)
+        nta_leg_rtag(b->leg, in->sip_to->a_tag);
+    return nta_leg_client_route(b->leg, in->sip_record_route, contact) < 0 ? -EINVAL : 0;
+}
+
+static void end_unusable(struct sip_call *call, const char *text)
+{
+    struct call_cause cause = call_cause(CALL_NOT_ACCEPTABLE, text);
+
+    call_bye(call, &cause);
+    call_report_end(call, &cause);
+}
+
+/* Takes the answer that came with the 200, or had come before. */
+static void take_answer(struct sip_call *call, const sip_t *in)
+{
+    struct sdp *answer;
+    int err = call_sdp_read(in, &answer);
+
+    if (!err && answer)
+        err = call_answer_take(call, answer, &call->local);
+    else if (!err && !call->has_audio)
+        err = -EINVAL;
+    free(answer);
+    if (err) {
+        end_unusable(call, "No usable session description in the answer");
+        return;
+    }
+    call_media_post(call);
+    if (call->events)
+        event_post(call->sip, EVENT_ANSWER, call);
+}
+
+static void take_answered(struct branch *b, const sip_t *in)
+{
+    struct sip_call *call = b->call;
+
+    b->done = true;
+    if (confirm_leg(b, in)) {
+        take_failure(b, 502, NULL);
+        return;
+    }
+    dialog_ack(call->sip, b->leg, &b->flow, in->sip_cseq->cs_seq, NULL);
+    uv_timer_stop(&call->timer);
+    cancel_others(call, b, "SIP;cause=200;text=\"Call completed elsewhere\"");
+    call->leg = b->leg;
+    b->leg = NULL;
+    call->flow = b->flow;
+    memcpy(call->contact, b->contact, sizeof call->contact);
+    if (call->early != b)
+        call->has_audio = false; /* what was heard was another phone */
+    call_set_state(call, CALL_STATE_UP, "answered");
+    take_answer(call, in);
+}
+
+/* A 200 on a branch that has not won: too late, or a second phone behind the contact. */
+static void take_late(struct branch *b, const sip_t *in)
+{
+    struct sip_call *call = b->call;
+    const char *tag = call->leg ? nta_leg_get_rtag(call->leg) : NULL;
+
+    if (b->done && !b->leg && call->leg &&
+        (!tag || (in->sip_to->a_tag && !strcmp(tag, in->sip_to->a_tag)))) {
+        /* Our ACK was lost. */
+        dialog_ack(call->sip, call->leg, &call->flow, in->sip_cseq->cs_seq, NULL);
+        return;
+    }
+    stray_end(call->sip, in, &b->flow);
+    b->done = true;
+    call_settle(call);
+}
+
+static int on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *in)
+{
+    struct branch *b = (struct branch *)magic;
+    int status = nta_outgoing_status(orq);
+
+    if (status < 200 && in)
+        take_provisional(b, status, in);
+    else if (status >= 300 && !b->done)
+        take_failure(b, status, in);
+    else if (status >= 200 && status < 300 && in && b->call->state == CALL_STATE_CALLING &&
+             !b->cancelled)
+        take_answered(b, in);
+    else if (status >= 200 && status < 300 && in)
+        take_late(b, in);
+    return 0;
+}
+
+/* The request URI: the contact as registered, without what must not stand there. */
+static url_t *request_uri(su_home_t *home, const struct binding *binding)
+{
+    url_t *url = url_make(home, binding->contact);
+
+    if (url) {
+        url->url_headers = NULL;
+        url->url_params =
+            url->url_params ? url_strip_param_string((char *)url->url_params, "method") : NULL;
+    }
+    return url;
+}
+
+static void format_from(const struct sip *sip, const struct sip_caller *caller, const char *user,
+                        char *text, size_t size)
+{
+    char name[NAME_MAX_BYTES] = "";
+    size_t used = 0;
+
+    for (const char *p = caller->name ? caller->name : ""; *p && used < sizeof name - 3; p++) {
+        if ((unsigned char)*p < ' ' || *p == 127)
+            continue;
+        if (*p == '"' || *p == '\\')
+            name[used++] = '\\';
+        name[used++] = *p;
+    }
+    name[used] = '\0';
+    snprintf(text, size, "%s%s%s<sip:%s%s%s>", name[0] ? "\"" : "", name, name[0] ? "\" " : "",
+             user, user[0] ? "@" : "", caller->host ? caller->host : sip->conf->sip.domain);
+}
+
+static void branch_free(struct branch *b)
+{
+    if (b->invite)
+        nta_outgoing_destroy(b->invite);
+    if (b->leg)
+        nta_leg_destroy(b->leg);
+    free(b);
+}
+
+/* What is the same for all contacts. */
+struct fork {
+    const char *phone, *from; /* From as a header value */
+    char user[3 * USER_MAX];  /* of our Contact */
+};
+
+static int branch_send(struct branch *b, const struct binding *binding, const struct fork *fork)
+{
+    struct sip *sip = b->call->sip;
+    struct tport_s *tport = agent_tport(sip, &binding->flow);
+    su_home_t home[1] = {SU_HOME_INIT(home)};
+    char route[ROUTE_MAX], to[CONTACT_MAX];
+    url_t *uri;
+    int err = 0;
+
+    su_home_init(home);
+    uri = request_uri(home, binding);
+    snprintf(to, sizeof to, "<sip:%s@%s>", fork->phone, sip->conf->sip.domain);
+    b->leg = nta_leg_tcreate(sip->agent.nta, call_dialog_request, (nta_leg_magic_t *)b->call,
+                             SIPTAG_FROM_STR(fork->from), SIPTAG_TO_STR(to), TAG_END());
+    if (!uri || !tport || !b->leg || !nta_leg_tag(b->leg, NULL))
+        err = -ENOTCONN;
+    if (!err)
+        b->invite = nta_outgoing_tcreate(
+            b->leg, on_response, (nta_outgoing_magic_t *)b,
+            URL_STRING_MAKE(agent_route(&binding->flow, route)), SIP_METHOD_INVITE,
+            (url_string_t *)uri, NTATAG_TPORT(tport), SIPTAG_CONTACT_STR(b->contact),
+            SIPTAG_USER_AGENT_STR(AGENT_NAME), SIPTAG_ALLOW_STR(AGENT_ALLOW),
+            TAG_IF(binding->path[0], SIPTAG_ROUTE_STR(binding->path)),
+            SIPTAG_CONTENT_TYPE_STR("application/sdp"), SIPTAG_PAYLOAD_STR(b->call->sdp),
+            TAG_END());
+    if (!err && !b->invite)
+        err = -EIO;
+    su_home_deinit(home);
+    return err;
+}
+
+static int branch_new(struct sip_call *call, const struct binding *binding, const struct fork *fork)
+{
+    struct branch *b = calloc(1, sizeof *b);
+    int err;
+
+    if (!b)
+        return -ENOMEM;
+    b->call = call;
+    b->flow = binding->flow;
+    agent_contact(&b->flow, fork->user, b->contact, sizeof b->contact);
+    err = branch_send(b, binding, fork);
+    if (err)
+        branch_free(b);
+    else
+        TAILQ_INSERT_TAIL(&call->branches, b, entry);
+    return err;
+}
+
+int sip_call_new(struct sip *sip, const char *phone, const struct sip_caller *caller,
+                 const struct sip_local_audio *local, const char *call_id,
+                 const struct sip_call_events *events, void *ctx, struct sip_call **out)
+{
+    const struct bindings *bindings = registrar_find(sip->registrar, phone);
+    const struct binding *binding;
+    struct fork fork = {.phone = phone};
+    struct sip_call *call;
+    char from[768];
+
+    if (!conf_phone_find(sip->conf, phone))
+        return -ENOENT;
+    if (!bindings || sip->closing)
+        return -ENOTCONN;
+    call = call_new(sip, false, CALL_STATE_CALLING);
+    if (!call)
+        return -ENOMEM;
+    strncpy(call->id, call_id, CALL_ID_LEN);
+    call->local = *local;
+    call->best_score = SCORE_NONE;
+    call_offer_write(call, local);
+    if (strlen(caller->user) < USER_MAX)
+        url_escape(fork.user, caller->user, ":@/?;=,\"<> ");
+    format_from(sip, caller, fork.user, from, sizeof from);
+    fork.from = from;
+    TAILQ_FOREACH(binding, bindings, entry)
+    branch_new(call, binding, &fork);
+    if (TAILQ_EMPTY(&call->branches)) {
+        call_finish(call);
+        return -ENOTCONN;
+    }
+    call->events = events;
+    call->ctx = ctx;
+    call->announced = true;
+    sip->counters.calls_out++;
+    sip_timer_start(sip, &call->timer, on_ring_timeout,
+                    (uint64_t)sip->conf->sip.ring_timeout_s * 1000);
+    *out = call;
+    return 0;
+}
+
+int sip_phone_local(struct sip *sip, const char *phone, struct sockaddr_storage *local)
+{
+    const struct bindings *bindings = registrar_find(sip->registrar, phone);
+
+    if (!conf_phone_find(sip->conf, phone))
+        return -ENOENT;
+    if (!bindings)
+        return -ENOTCONN;
+    *local = TAILQ_FIRST(bindings)->flow.local;
+    return 0;
+}

@@ -1,0 +1,97 @@
+/* sip/core.h: what the files of this folder share: `struct sip`, the events on their way to the
+ * gateway, and timers. Private.
+ *
+ * Events never go to the gateway from inside one of its own calls, nor from inside sofia: they are
+ * queued and delivered from a libuv callback (`wake`). So a timer that the gateway starts in an
+ * event is on time although sofia computed its own sleep earlier; our timers use the same wake.
+ */
+#ifndef SIP_CORE_H
+#define SIP_CORE_H
+
+#include "sip/agent.h"
+#include "sip/auth.h"
+#include "sip/registrar.h"
+#include "sip/sip.h"
+#include "sip/store.h"
+
+#include "conf/log.h"
+
+#include <sys/queue.h>
+
+enum event_kind {
+    EVENT_INVITE,
+    EVENT_RINGING,
+    EVENT_MEDIA,
+    EVENT_ANSWER,
+    EVENT_DIGIT,
+    EVENT_END,
+    EVENT_REGISTRATION
+};
+
+struct event {
+    TAILQ_ENTRY(event) entry;
+    enum event_kind kind;
+    struct sip_call *call; /* NULL: EVENT_REGISTRATION */
+    union {
+        struct sip_audio audio;
+        struct call_cause cause;
+        struct {
+            char digit;
+            int duration_ms;
+        } key;
+        struct {
+            char *phone;
+            int contacts;
+        } registration;
+    } u;
+};
+TAILQ_HEAD(event_list, event);
+
+LIST_HEAD(call_list, sip_call);
+
+struct stream;
+
+struct sip {
+    uv_loop_t *loop;
+    struct su_root_t *root;
+    const struct conf *conf;
+    const struct sip_events *events;
+    void *ctx;
+
+    struct agent agent;
+    struct auth auth;
+    struct registrar *registrar;
+    struct store *store;   /* NULL: bindings are not kept */
+    struct stream *stream; /* NULL: no TCP */
+    struct call_list calls;
+
+    uv_async_t wake;
+    struct event_list queue;
+    uv_timer_t sweep; /* expires bindings */
+
+    struct sip_counters counters;
+    struct log_limit malformed_limit, auth_limit;
+
+    unsigned parse_errors; /* of nta, as far as they are counted */
+
+    bool closing, parts_closed;
+    int handles; /* libuv handles that are still open while closing */
+    void (*on_closed)(void *ctx);
+    void *on_closed_ctx;
+};
+
+/* Queue an event. The call's events go away with the call. */
+/* Goes on with closing when the last call or handle is gone. */
+void sip_closing_step(struct sip *sip);
+
+struct event *event_post(struct sip *sip, enum event_kind kind, struct sip_call *call);
+void event_clear(struct sip *sip);
+void event_drop_call(struct sip *sip, const struct sip_call *call);
+/* Delivers what is queued; the callback of `wake`. */
+void event_deliver(struct sip *sip);
+
+/* A one-shot timer that may be started from inside sofia. */
+void sip_timer_start(struct sip *sip, uv_timer_t *timer, uv_timer_cb cb, uint64_t ms);
+uint64_t sip_now_ms(void);
+
+#endif
