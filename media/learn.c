@@ -31,12 +31,25 @@ void learn_again(struct learn *learn, uint64_t now_us)
         learn->open_until_us = now_us + WINDOW_US;
 }
 
-static bool is_consecutive(const struct learn *learn, const struct sockaddr_storage *source,
-                           const struct rtp_header *rtp)
+/* Counts a packet of a stranger; returns how many have come in a row. */
+static int watch(struct learn *learn, const struct sockaddr_storage *source,
+                 const struct rtp_header *rtp)
 {
-    return learn->candidate_count > 0 && address_equal(&learn->candidate, source) &&
-           learn->candidate_ssrc == rtp->ssrc &&
-           rtp->sequence == (uint16_t)(learn->candidate_sequence + 1);
+    struct learn_candidate *found = NULL;
+    for (int i = 0; i < LEARN_CANDIDATES && !found; i++)
+        if (learn->candidate[i].count > 0 && address_equal(&learn->candidate[i].source, source))
+            found = &learn->candidate[i];
+    if (!found) {
+        found = &learn->candidate[learn->next_candidate++ % LEARN_CANDIDATES];
+        found->count = 0;
+    }
+    bool follows = found->count > 0 && found->ssrc == rtp->ssrc &&
+                   rtp->sequence == (uint16_t)(found->sequence + 1);
+    found->count = follows ? found->count + 1 : 1;
+    found->source = *source;
+    found->ssrc = rtp->ssrc;
+    found->sequence = rtp->sequence;
+    return found->count;
 }
 
 enum learn_verdict learn_packet(struct learn *learn, const struct sockaddr_storage *source,
@@ -53,12 +66,8 @@ enum learn_verdict learn_packet(struct learn *learn, const struct sockaddr_stora
     }
     if (!learn->open || now_us > learn->open_until_us)
         return LEARN_REJECT;
-    learn->candidate_count = is_consecutive(learn, source, rtp) ? learn->candidate_count + 1 : 1;
-    learn->candidate = *source;
-    learn->candidate_ssrc = rtp->ssrc;
-    learn->candidate_sequence = rtp->sequence;
-    if (learn->candidate_count <
-        (same_host(&learn->named, source) ? PROBATION_SAME_HOST : PROBATION))
+    int wanted = same_host(&learn->named, source) ? PROBATION_SAME_HOST : PROBATION;
+    if (watch(learn, source, rtp) < wanted)
         return LEARN_REJECT;
     learn->remote = *source;
     learn->open = false;

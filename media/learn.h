@@ -10,15 +10,24 @@
 #include "conf/conf.h"
 #include "media/rtp.h"
 
+/* So many strangers are watched at once: one who sprays packets does not keep the phone from being
+ * learnt. */
+#define LEARN_CANDIDATES 4
+
+struct learn_candidate {
+    struct sockaddr_storage source;
+    uint32_t ssrc;
+    uint16_t sequence; /* newest */
+    int count;         /* consecutive packets; 0: this place is free */
+};
+
 struct learn {
     struct sockaddr_storage named;  /* by SDP; family 0: none */
     struct sockaddr_storage remote; /* where we send to; family 0: not known */
     bool open;                      /* somebody else may still be learnt … */
     uint64_t open_until_us;         /* … until then */
-    struct sockaddr_storage candidate;
-    uint32_t candidate_ssrc;
-    uint16_t candidate_sequence;
-    int candidate_count;
+    struct learn_candidate candidate[LEARN_CANDIDATES];
+    unsigned next_candidate; /* place to be taken next */
 };
 
 enum learn_verdict { LEARN_ACCEPT, LEARN_REJECT };

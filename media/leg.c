@@ -87,7 +87,9 @@ void leg_close(struct leg *leg)
     decode_free(leg->decode);
     leg->decode = NULL;
     srtp_link_free(leg->keys.link);
-    explicit_bzero(&leg->keys, sizeof leg->keys);
+    leg->keys.link = NULL;
+    explicit_bzero(leg->keys.key_in, MEDIA_KEY_BYTES);
+    explicit_bzero(leg->keys.key_out, MEDIA_KEY_BYTES);
 }
 
 /* ---- hearing --------------------------------------------------------------------------------- */

@@ -369,8 +369,12 @@ static inline struct parcel *wire_pack(struct wire *wire, const uint8_t *packet,
 static inline int wire_send(void *port, const uint8_t *packet, size_t bytes)
 {
     struct wire *wire = port;
-    int n = ++wire->count;
     assert_true(bytes <= RTP_PACKET_MAX);
+    if (rtp_is_rtcp(packet, bytes)) {
+        wire_post(wire_pack(wire, packet, bytes));
+        return 0;
+    }
+    int n = ++wire->count;
     if (wire->lose_each && n % wire->lose_each == 0) {
         wire->lost++;
         return 0;
