@@ -21,8 +21,8 @@
 struct core;
 typedef uint32_t core_link; /* chosen by the core when it dials, by the I/O side when it accepts */
 
-/* What the path side says about itself in an offer or reply, and learns from the far end: a serialised
- * `Path` (overlay.proto). */
+/* What the path side says about itself in an offer or reply, and learns from the far end: a
+ * serialised `Path` (overlay.proto). */
 #define CORE_PATH_MAX 2048
 struct core_path {
     size_t bytes;
@@ -31,15 +31,17 @@ struct core_path {
 
 struct core_io {
     void *ctx;
-    uint64_t (*now_ms)(void *ctx);  /* monotonic */
-    int64_t (*time_s)(void *ctx);   /* wall clock */
+    uint64_t (*now_ms)(void *ctx); /* monotonic */
+    int64_t (*time_s)(void *ctx);  /* wall clock */
     void (*random)(void *ctx, void *bytes, size_t count);
 
     /* Dials `address`; the answer is core_on_link_up or core_on_link_down, later. */
     void (*dial)(void *ctx, core_link link, const char *address);
-    /* Queues one frame (without its length); -ENOBUFS: the peer reads too slowly and will be cut. */
+    /* Queues one frame (without its length); -ENOBUFS: the peer reads too slowly and will be cut.
+     */
     int (*send)(void *ctx, core_link link, const uint8_t *frame, size_t bytes);
-    /* Closes after what is queued; no input comes for this link any more. `why` is for both logs. */
+    /* Closes after what is queued; no input comes for this link any more. `why` is for both logs.
+     */
     void (*close)(void *ctx, core_link link, const char *why);
     /* core_tick is wanted at this time (now_ms); a new call replaces the old wish. */
     void (*wake)(void *ctx, uint64_t at_ms);
@@ -48,9 +50,10 @@ struct core_io {
 
     /* The path to a node (path.h; NULL functions in a simulation without media: empty paths).
      * offer: we call `peer`; an existing path is reused. accept: `theirs` came in an offer; ours is
-     * returned for the reply. learn: `theirs` came in a reply. Each returns a path handle in *path that
-     * the call holds until path_release, and the SSRC the far end must use in *ssrc_in. */
-    int (*path_offer)(void *ctx, const struct certificate *peer, struct core_path *ours, void **path, uint32_t *ssrc_in);
+     * returned for the reply. learn: `theirs` came in a reply. Each returns a path handle in *path
+     * that the call holds until path_release, and the SSRC the far end must use in *ssrc_in. */
+    int (*path_offer)(void *ctx, const struct certificate *peer, struct core_path *ours,
+                      void **path, uint32_t *ssrc_in);
     int (*path_accept)(void *ctx, const struct certificate *peer, const struct core_path *theirs,
                        struct core_path *ours, void **path, uint32_t *ssrc_in);
     int (*path_learn)(void *ctx, void *path, const struct core_path *theirs);
@@ -63,11 +66,11 @@ struct core_io {
 
 struct core_settings {
     const struct identity *identity;
-    unsigned roles;              /* granted and configured */
-    const char *address;         /* where we listen as told to others; NULL: we do not */
+    unsigned roles;      /* granted and configured */
+    const char *address; /* where we listen as told to others; NULL: we do not */
     const char *supernodes[2 * CONF_LISTS_MAX];
     int supernode_count;
-    unsigned seats;              /* 0: default 20000 */
+    unsigned seats; /* 0: default 20000 */
 };
 
 int core_new(const struct core_settings *settings, const struct core_io *io, struct core **core);
@@ -76,12 +79,13 @@ void core_free(struct core *core);
 /* Withdraws our records and ends our calls; the links stay up so that this can be sent. */
 void core_leave(struct core *core);
 
-/* A link is up: one that the core dialled, or one that was accepted (is_accepted; the I/O side chose the
- * number, with the top bit set). The certificate was verified. */
-void core_on_link_up(struct core *core, core_link link, bool is_accepted, const struct certificate *peer,
-                     const struct sockaddr_storage *peer_address);
+/* A link is up: one that the core dialled, or one that was accepted (is_accepted; the I/O side
+ * chose the number, with the top bit set). The certificate was verified. */
+void core_on_link_up(struct core *core, core_link link, bool is_accepted,
+                     const struct certificate *peer, const struct sockaddr_storage *peer_address);
 void core_on_frame(struct core *core, core_link link, const uint8_t *frame, size_t bytes);
-/* A dial failed or a link ended. `why` in words: "connection refused", "certificate of another realm". */
+/* A dial failed or a link ended. `why` in words: "connection refused", "certificate of another
+ * realm". */
 void core_on_link_down(struct core *core, core_link link, const char *why);
 void core_tick(struct core *core);
 /* Delivers queued events to the gateway. */
@@ -89,14 +93,19 @@ void core_deliver(struct core *core);
 /* The network changed under us: probe and re-dial at once. */
 void core_on_network_change(struct core *core);
 
-/* Reserve at our home a relay tunnel to `peer` (path side); the home's address for the candidate. The
- * Reserve is sent on the home link before anything that is sent later. -ENOTCONN: no relaying home. */
-int core_reserve(struct core *core, const uint8_t peer[OVERLAY_NODE_ID_BYTES], const uint8_t tunnel[16],
-                 char *address, size_t address_bytes);
-/* Supernode side of it: io-free table of reservations, asked by the relay when somebody binds. 0 with the
- * peer's node id, or -EACCES. */
-int core_reservation(struct core *core, const uint8_t tunnel[16], const uint8_t asker[OVERLAY_NODE_ID_BYTES],
+/* Reserve at our home a relay tunnel to `peer` (path side); the home's address for the candidate.
+ * The Reserve is sent on the home link before anything that is sent later. -ENOTCONN: no relaying
+ * home. */
+int core_reserve(struct core *core, const uint8_t peer[OVERLAY_NODE_ID_BYTES],
+                 const uint8_t tunnel[16], char *address, size_t address_bytes);
+/* Supernode side of it: io-free table of reservations, asked by the relay when somebody binds. 0
+ * with the peer's node id, or -EACCES. */
+int core_reservation(struct core *core, const uint8_t tunnel[16],
+                     const uint8_t asker[OVERLAY_NODE_ID_BYTES],
                      uint8_t peer[OVERLAY_NODE_ID_BYTES]);
+/* The relay dropped the tunnel: its reservation is over. (One that nobody binds is over in 120 s.)
+ */
+void core_reservation_end(struct core *core, const uint8_t tunnel[16]);
 
 /* overlay.h's calls, status and iteration on the core; overlay.c forwards to these. */
 struct overlay_call *core_call_of_path(struct core *core, void *path); /* first; for on_path */
@@ -109,6 +118,7 @@ void core_on_path(struct core *core, void *path, const char *text);
 bool core_is_attached(const struct core *core);
 void core_status(const struct core *core, struct overlay_status *status);
 void core_each_supernode(const struct core *core,
-                         void (*each)(void *ctx, const struct overlay_supernode *supernode), void *ctx);
+                         void (*each)(void *ctx, const struct overlay_supernode *supernode),
+                         void *ctx);
 
 #endif

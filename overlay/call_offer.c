@@ -1,0 +1,398 @@
+/* Outgoing: who serves the name, in which order they are tried, and the offer to each. */
+#include "overlay/call.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A far site that is offline must be told within 2 s of the call; the last record is given this
+ * long after the call began, but at least OFFER_MIN_MS of its own; one that has a successor is not
+ * waited for so long. */
+#define OFFLINE_AFTER_MS 1800
+#define OFFER_MIN_MS 950
+#define SUCCESSOR_AFTER_MS 950
+
+static void look_up(struct overlay_call *call, bool is_fresh);
+
+void call_errand_free(struct overlay_call *call)
+{
+    if (!call->errand)
+        return;
+    lookup_stop(&call->errand->lookup);
+    record_list_fini(&call->errand->records);
+    free(call->errand);
+    call->errand = NULL;
+}
+
+static void fail(struct overlay_call *call, enum call_reason reason, const char *format)
+{
+    char text[64 + OVERLAY_NAME_MAX];
+    struct call_cause cause;
+
+    snprintf(text, sizeof text, format, call->errand->name);
+    cause = call_cause(reason, text);
+    call_finish(call, &cause);
+}
+
+/* ---- the offer --------------------------------------------------------------------------------
+ */
+
+static int take_path(struct overlay_call *call, struct core_path *ours)
+{
+    struct core *core = call->core;
+
+    ours->bytes = 0;
+    if (!core->io.path_offer) {
+        core->io.random(core->io.ctx, &call->ssrc_in, sizeof call->ssrc_in);
+        return 0;
+    }
+    int error = core->io.path_offer(core->io.ctx, call->far, ours, &call->path, &call->ssrc_in);
+    call->has_path = error == 0;
+    return error;
+}
+
+static void send_offer(struct overlay_call *call, const struct core_path *path)
+{
+    struct call_errand *errand = call->errand;
+    Sallyport__CallMessage message = SALLYPORT__CALL_MESSAGE__INIT;
+    Sallyport__Offer offer = SALLYPORT__OFFER__INIT;
+    Sallyport__Media media;
+    char *codecs[CODECS_MAX];
+    struct homes homes;
+    struct homes_wire wire;
+
+    for (int i = 0; i < call->codecs.count; i++)
+        codecs[i] = (char *)codec_name(call->codecs.codec[i]);
+    call_media_init(&media, call->ssrc_in, path);
+    media.codecs = codecs;
+    media.n_codecs = (size_t)call->codecs.count;
+    media.direction = (Sallyport__Direction)call->direction;
+    attach_homes(call->core, &homes);
+    homes_encode(&wire, &homes, 0);
+
+    offer.key.data = call->our_public;
+    offer.key.len = sizeof call->our_public;
+    offer.caller = errand->caller;
+    offer.caller_name = errand->caller_name;
+    offer.dialled = errand->user;
+    offer.site = (char *)call->core->self->site;
+    offer.media = &media;
+    offer.homes = wire.list;
+    offer.n_homes = wire.count;
+    message.body_case = SALLYPORT__CALL_MESSAGE__BODY_OFFER;
+    message.offer = &offer;
+    call_send(call, &message);
+    call_media_fini(&media);
+}
+
+static void set_offer_timer(struct overlay_call *call)
+{
+    struct call_errand *errand = call->errand;
+    uint64_t now_ms = core_now(call->core), end_ms = errand->start_ms + OFFLINE_AFTER_MS;
+
+    if (errand->next_record < errand->records.count)
+        end_ms = now_ms + SUCCESSOR_AFTER_MS;
+    else if (end_ms < now_ms + OFFER_MIN_MS)
+        end_ms = now_ms + OFFER_MIN_MS;
+    core_timer_set(call->core, &call->state_timer, end_ms);
+}
+
+/* Forgets the far end that was tried last. */
+static void leave_record(struct overlay_call *call)
+{
+    struct core *core = call->core;
+
+    call_drop_out(call);
+    while (!LIST_EMPTY(&call->routes))
+        call_route_forget(core, LIST_FIRST(&call->routes));
+    call->last_number = 0;
+    call->errand->failed_count = 0;
+    if (call->has_path && core->io.path_release)
+        core->io.path_release(core->io.ctx, call->path, call->ssrc_in);
+    call->has_path = false;
+}
+
+static void offer_next(struct overlay_call *call)
+{
+    struct call_errand *errand = call->errand;
+    const struct record *record = errand->records.record[errand->next_record++];
+    struct core_path path;
+
+    leave_record(call);
+    if (!call->far)
+        call->far = core_alloc(sizeof *call->far);
+    *call->far = record->certificate;
+    call->homes = record->homes;
+    if (call->state != STATE_OFFERING)
+        call_set_state(call, STATE_OFFERING, record->certificate.site);
+    if (take_path(call, &path) < 0) {
+        fail(call, CALL_CONGESTION, "no media path to %s can be made");
+        return;
+    }
+    set_offer_timer(call);
+    send_offer(call, &path);
+}
+
+/* ---- records ----------------------------------------------------------------------------------
+ */
+
+/* Lower priority first; among equals by lot, as often as their weights say. */
+static void sort_records(struct core *core, struct record_list *list)
+{
+    for (int i = 0; i < list->count; i++) {
+        int chosen = i;
+        uint64_t sum = 0;
+        for (int j = i; j < list->count; j++) {
+            const struct record *record = list->record[j];
+            uint32_t lowest = list->record[chosen]->priority;
+            if (record->priority > lowest)
+                continue;
+            if (record->priority < lowest)
+                sum = 0;
+            sum += record->weight ? record->weight : 1;
+            if (core_random(core, sum) < (record->weight ? record->weight : 1))
+                chosen = j;
+        }
+        struct record *record = list->record[chosen];
+        list->record[chosen] = list->record[i];
+        list->record[i] = record;
+    }
+}
+
+/* A call to ourselves goes no further than this: the gateway knows its own phones. */
+static int drop_own(struct core *core, struct record_list *list)
+{
+    int kept = 0, dropped = 0;
+
+    for (int i = 0; i < list->count; i++) {
+        struct record *record = list->record[i];
+        if (memcmp(record->certificate.node, core->self->node, OVERLAY_NODE_ID_BYTES) == 0) {
+            free(record);
+            dropped++;
+        } else {
+            list->record[kept++] = record;
+        }
+    }
+    list->count = kept;
+    return dropped;
+}
+
+/* Was this very record (or an older one of its node) tried in vain? */
+static bool was_tried(const struct record_list *tried, const struct record *record)
+{
+    for (int i = 0; i < tried->count; i++)
+        if (memcmp(tried->record[i]->certificate.node, record->certificate.node,
+                   OVERLAY_NODE_ID_BYTES) == 0 &&
+            memcmp(&tried->record[i]->homes, &record->homes, sizeof record->homes) == 0)
+            return true;
+    return false;
+}
+
+static void drop_tried(const struct record_list *tried, struct record_list *list)
+{
+    int kept = 0;
+
+    for (int i = 0; i < list->count; i++) {
+        if (was_tried(tried, list->record[i]))
+            free(list->record[i]);
+        else
+            list->record[kept++] = list->record[i];
+    }
+    list->count = kept;
+}
+
+static void on_found(struct lookup *lookup, int error, struct record_list *found)
+{
+    struct overlay_call *call = lookup->owner;
+    struct call_errand *errand = call->errand;
+    int own = drop_own(call->core, found);
+
+    drop_tried(&errand->records, found);
+    record_list_fini(&errand->records);
+    errand->records = *found;
+    errand->next_record = 0;
+    if (found->count > 0) {
+        sort_records(call->core, &errand->records);
+        offer_next(call);
+    } else if (errand->was_fresh) {
+        fail(call, CALL_UNAVAILABLE, "%s is offline");
+    } else if (error && call->core->upstream_count == 0) {
+        fail(call, CALL_NO_SUPERNODE, "no supernode is attached to reach %s");
+    } else if (error) {
+        fail(call, CALL_UNAVAILABLE, "the directory does not answer for %s");
+    } else if (own > 0) {
+        fail(call, CALL_NOT_FOUND, "%s is served by this node itself");
+    } else {
+        fail(call, CALL_NOT_FOUND, "nobody serves %s");
+    }
+}
+
+static void look_up(struct overlay_call *call, bool is_fresh)
+{
+    struct lookup *lookup = &call->errand->lookup;
+
+    lookup->done = on_found;
+    lookup->owner = call;
+    lookup_start(call->core, lookup, call->errand->name, is_fresh);
+}
+
+/* ---- what becomes of it -----------------------------------------------------------------------
+ */
+
+void call_offer_arrived(struct overlay_call *call)
+{
+    if (call->state != STATE_OFFERING)
+        return;
+    core_timer_stop(call->core, &call->state_timer);
+    call_set_state(call, STATE_WAITING, "the offer arrived");
+    call_errand_free(call);
+}
+
+/* The far node may have the offer although we heard nothing: it is told once that this is over. */
+static void take_back(struct overlay_call *call)
+{
+    struct call_cause cause = call_cause(CALL_CANCELLED, NULL);
+    Sallyport__CallMessage message = SALLYPORT__CALL_MESSAGE__INIT;
+    Sallyport__End end;
+
+    call_cause_encode(&end, &cause);
+    message.body_case = SALLYPORT__CALL_MESSAGE__BODY_END;
+    message.end = &end;
+    call_send(call, &message);
+}
+
+void call_offer_timeout(struct overlay_call *call)
+{
+    struct call_errand *errand = call->errand;
+
+    if (errand->next_record < errand->records.count) {
+        take_back(call);
+        offer_next(call);
+    } else if (call->core->upstream_count == 0) {
+        fail(call, CALL_NO_SUPERNODE, "no supernode is attached to reach %s");
+    } else {
+        fail(call, CALL_UNAVAILABLE, "%s does not answer");
+    }
+}
+
+/* Nobody can deliver: the next record, or what the directory says now. */
+static void record_failed(struct overlay_call *call)
+{
+    struct call_errand *errand = call->errand;
+
+    call_drop_out(call); /* it is at nobody's: there is nothing to take back */
+    if (errand->next_record < errand->records.count) {
+        offer_next(call);
+    } else if (!errand->was_fresh) {
+        errand->was_fresh = true;
+        core_timer_stop(call->core, &call->state_timer);
+        call_set_state(call, STATE_LOOKING, "it is not attached where its record says");
+        look_up(call, true);
+    } else {
+        fail(call, CALL_UNAVAILABLE, "%s is offline");
+    }
+}
+
+void call_offer_failed(struct overlay_call *call, core_link upstream)
+{
+    struct call_errand *errand = call->errand;
+
+    for (int i = 0; i < errand->failed_count; i++)
+        if (errand->failed[i] == upstream)
+            return;
+    if (errand->failed_count < UPSTREAMS_MAX)
+        errand->failed[errand->failed_count++] = upstream;
+    if (errand->failed_count >= call->core->upstream_count)
+        record_failed(call);
+    else
+        call_send_again(call);
+}
+
+/* ---- new --------------------------------------------------------------------------------------
+ */
+
+static int hex_value(char digit)
+{
+    if (digit >= '0' && digit <= '9')
+        return digit - '0';
+    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+static int parse_call_id(const char *text, uint8_t id[CALL_ID_BYTES])
+{
+    if (strlen(text) != CALL_ID_LEN)
+        return -EINVAL;
+    for (int i = 0; i < CALL_ID_BYTES; i++) {
+        int high = hex_value(text[2 * i]), low = hex_value(text[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return -EINVAL;
+        id[i] = (uint8_t)(high << 4 | low);
+    }
+    return 0;
+}
+
+/* "user@site" or "+number". */
+static int parse_to(const char *to, struct call_errand *errand)
+{
+    const char *at = strrchr(to, '@');
+
+    if (!at) {
+        if (!record_name_is_number(to) || record_name_fold(to, errand->name) < 0)
+            return -EINVAL;
+        strcpy(errand->user, errand->name);
+        return 0;
+    }
+    size_t length = (size_t)(at - to);
+    if (length == 0 || length >= sizeof errand->user || at[1] == '+' ||
+        record_name_fold(at + 1, errand->name) < 0)
+        return -EINVAL;
+    memcpy(errand->user, to, length);
+    for (const char *c = errand->user; *c; c++)
+        if ((unsigned char)*c <= ' ' || *c == 0x7f)
+            return -EINVAL;
+    return 0;
+}
+
+static int fill_errand(struct call_errand *errand, const struct overlay_call_request *request)
+{
+    if (parse_to(request->to, errand) < 0 || strlen(request->caller) >= sizeof errand->caller ||
+        request->codecs.count <= 0)
+        return -EINVAL;
+    strcpy(errand->caller, request->caller);
+    snprintf(errand->caller_name, sizeof errand->caller_name, "%s",
+             request->caller_name ? request->caller_name : "");
+    return 0;
+}
+
+int core_call_new(struct core *core, const struct overlay_call_request *request,
+                  const struct overlay_call_events *events, void *ctx, struct overlay_call **out)
+{
+    struct call_name name;
+    struct call_errand *errand = core_alloc(sizeof *errand);
+    struct overlay_call *call = NULL;
+    int error = fill_errand(errand, request);
+
+    memcpy(name.caller, core->self->node, OVERLAY_NODE_ID_BYTES);
+    if (!error)
+        error = parse_call_id(request->call_id, name.call);
+    if (!error && core->upstream_count == 0)
+        error = -ENOTCONN;
+    if (!error)
+        call = call_add(core, &name, STATE_LOOKING);
+    if (!call) {
+        free(errand);
+        return error ? error : -ENOBUFS;
+    }
+    call->is_outgoing = true;
+    call->errand = errand;
+    call->events = events;
+    call->events_ctx = ctx;
+    call->codecs = request->codecs;
+    call->direction = request->direction;
+    errand->start_ms = core_now(core);
+    call_start_timers(call);
+    look_up(call, false);
+    *out = call;
+    return 0;
+}

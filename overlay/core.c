@@ -1,0 +1,322 @@
+#include "overlay/call.h"
+#include "overlay/core_internal.h"
+#include "overlay/event.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SEATS_DEFAULT 20000
+#define EXPIRE_EVERY_MS 30000
+/* What one link may say; beyond it frames are dropped. A gateway that makes hundreds of calls a
+ * second stays far below. */
+#define CLIENT_FRAMES_PER_S 10000
+#define CLIENT_FRAMES_BURST 20000
+#define FELLOW_FRAMES_PER_S 100000
+#define FELLOW_FRAMES_BURST 200000
+
+/* ---- small tools ------------------------------------------------------------------------------
+ */
+
+void *core_alloc(size_t bytes)
+{
+    void *memory = calloc(1, bytes);
+
+    if (!memory)
+        abort();
+    return memory;
+}
+
+uint64_t core_now(const struct core *core)
+{
+    return core->io.now_ms(core->io.ctx);
+}
+
+uint64_t core_random(struct core *core, uint64_t below)
+{
+    uint64_t number;
+
+    core->io.random(core->io.ctx, &number, sizeof number);
+    return below ? number % below : 0;
+}
+
+/* The I/O side is told only when the soonest deadline changed. */
+static void wake(struct core *core)
+{
+    uint64_t next_ms = core_timers_next(&core->timers);
+
+    if (next_ms == core->wake_ms || next_ms == UINT64_MAX)
+        return;
+    core->wake_ms = next_ms;
+    core->io.wake(core->io.ctx, next_ms);
+}
+
+void core_timer_set(struct core *core, struct core_timer *timer, uint64_t at_ms)
+{
+    core_timers_set(&core->timers, timer, at_ms);
+    wake(core);
+}
+
+void core_timer_stop(struct core *core, struct core_timer *timer)
+{
+    core_timers_stop(&core->timers, timer);
+}
+
+bool bucket_take(struct bucket *bucket, uint64_t now_ms, unsigned per_s, unsigned burst)
+{
+    /* Kept in microseconds of "time until full", so that rates above 1000 per second work too. */
+    uint64_t now_us = now_ms * 1000, cost_us = 1000000 / per_s, room_us = cost_us * burst;
+
+    if (bucket->full_us < now_us)
+        bucket->full_us = now_us;
+    if (bucket->full_us + cost_us > now_us + room_us)
+        return false;
+    bucket->full_us += cost_us;
+    return true;
+}
+
+/* ---- life -------------------------------------------------------------------------------------
+ */
+
+static void expire(void *owner)
+{
+    struct core *core = owner;
+
+    directory_expire(core->directory, core->io.time_s(core->io.ctx));
+    core_timer_set(core, &core->expire_timer, core_now(core) + EXPIRE_EVERY_MS);
+}
+
+static void learn_first_hosts(struct core *core, const struct core_settings *settings)
+{
+    struct home home;
+
+    for (int i = 0; i < settings->supernode_count; i++) {
+        home = (struct home){.has_node = false};
+        snprintf(home.address, sizeof home.address, "%s", settings->supernodes[i]);
+        host_learn(core, &home, true);
+    }
+    for (int i = 0; i < identity_supernode_count(core->identity); i++) {
+        home = (struct home){.has_node = false};
+        snprintf(home.address, sizeof home.address, "%s", identity_supernode(core->identity, i));
+        host_learn(core, &home, true);
+    }
+}
+
+int core_new(const struct core_settings *settings, const struct core_io *io, struct core **out)
+{
+    if (settings->address && !home_address_is_valid(settings->address))
+        return -EINVAL;
+
+    struct core *core = core_alloc(sizeof *core);
+    core->io = *io;
+    core->identity = settings->identity;
+    core->self = identity_certificate(settings->identity);
+    core->roles = settings->roles;
+    if (settings->address)
+        strcpy(core->address, settings->address);
+    core->is_supernode = (core->roles & CONF_ROLE_SUPERNODE) && core->address[0];
+    core->seats = settings->seats ? settings->seats : SEATS_DEFAULT;
+    core->wake_ms = UINT64_MAX;
+    core->directory = directory_new();
+    STAILQ_INIT(&core->local);
+    event_open(core);
+    call_open(core);
+    forward_open(core);
+    if ((core->roles & CONF_ROLE_SUPERNODE) && !core->is_supernode)
+        log_warn(LOG_OVERLAY, NULL, "supernode role without a listen address: not served");
+
+    core_timer_init(&core->expire_timer, expire, core);
+    core_timer_set(core, &core->expire_timer, core_now(core) + EXPIRE_EVERY_MS);
+    learn_first_hosts(core, settings);
+    publish_open(core);
+    attach_open(core);
+    if (core->is_supernode)
+        local_open(core);
+    *out = core;
+    return 0;
+}
+
+static void close_links(struct core *core)
+{
+    struct peer *peer, *after;
+
+    HASH_ITER(hh, core->peers, peer, after)
+    {
+        if (peer->is_ready && !peer->other)
+            serve_goodbye(peer, "closing");
+        peer_forget(peer);
+    }
+}
+
+void core_free(struct core *core)
+{
+    call_close(core);
+    event_close(core);
+    query_close(core);
+    forward_close(core);
+    reserve_close(core);
+    close_links(core);
+    local_drop(core);
+    directory_free(core->directory);
+    core_timers_fini(&core->timers);
+    free(core);
+}
+
+void core_leave(struct core *core)
+{
+    core->is_leaving = true;
+    publish_withdraw(core);
+    call_end_all(core);
+}
+
+/* ---- input ------------------------------------------------------------------------------------
+ */
+
+void core_on_link_up(struct core *core, core_link link, bool is_accepted,
+                     const struct certificate *certificate,
+                     const struct sockaddr_storage *peer_address)
+{
+    struct peer *peer = is_accepted ? peer_new(core, link, &role_accepted) : peer_find(core, link);
+
+    if (!peer || peer->is_up)
+        return;
+    peer->is_up = true;
+    peer->heard_ms = core_now(core);
+    memcpy(peer->node, certificate->node, OVERLAY_NODE_ID_BYTES);
+    snprintf(peer->site, sizeof peer->site, "%s", certificate->site);
+    peer->roles_granted = certificate->roles;
+    if (is_accepted) {
+        if (peer_address)
+            address_format(peer_address, peer->address);
+        serve_accepted(core, peer);
+    } else {
+        attach_connected(core, peer);
+    }
+}
+
+static bool rate_is_kept(struct core *core, struct peer *peer)
+{
+    if (peer->role == &role_fellow || peer->other)
+        return bucket_take(&peer->frames, core_now(core), FELLOW_FRAMES_PER_S, FELLOW_FRAMES_BURST);
+    return bucket_take(&peer->frames, core_now(core), CLIENT_FRAMES_PER_S, CLIENT_FRAMES_BURST);
+}
+
+void core_dispatch(struct core *core, struct peer *peer, const uint8_t *frame, size_t bytes)
+{
+    peer->heard_ms = core_now(core);
+    if (bytes > FRAME_BYTES_MAX || !rate_is_kept(core, peer)) {
+        core->malformed++;
+        return;
+    }
+
+    Sallyport__Envelope *envelope = sallyport__envelope__unpack(NULL, bytes, frame);
+    if (!envelope) {
+        core->malformed++;
+        return;
+    }
+    unsigned body = (unsigned)envelope->body_case;
+    core_handler handler = body < BODIES ? peer->role->handle[body] : NULL;
+    if (handler) {
+        handler(core, peer, envelope);
+    } else if (body != SALLYPORT__ENVELOPE__BODY__NOT_SET) {
+        core->malformed++;
+        log_debug(LOG_OVERLAY, NULL, "%s at %s sent a body (%u) that is not accepted",
+                  peer->role->name, peer->address, body);
+    }
+    sallyport__envelope__free_unpacked(envelope, NULL);
+}
+
+void core_on_frame(struct core *core, core_link link, const uint8_t *frame, size_t bytes)
+{
+    struct peer *peer = peer_find(core, link);
+
+    if (peer && peer->is_up && !peer->other)
+        core_dispatch(core, peer, frame, bytes);
+}
+
+void core_on_link_down(struct core *core, core_link link, const char *why)
+{
+    struct peer *peer = peer_find(core, link);
+
+    if (peer && !peer->other)
+        peer_drop(peer, why);
+}
+
+void core_tick(struct core *core)
+{
+    uint64_t now_ms = core_now(core);
+    struct core_timer *timer;
+
+    core->wake_ms = UINT64_MAX;
+    while ((timer = core_timers_pop(&core->timers, now_ms)))
+        timer->fire(timer->owner);
+    wake(core);
+}
+
+void core_deliver(struct core *core)
+{
+    local_deliver(core);
+    event_deliver(core);
+}
+
+void core_on_network_change(struct core *core)
+{
+    struct peer *peer;
+
+    for (peer = core->peers; peer; peer = peer->hh.next)
+        if (peer->is_ready && peer->is_dialled)
+            peer_probe(peer);
+    for (int i = 0; i < HOSTS_MAX; i++) {
+        core->hosts[i].next_ms = 0;
+        core->hosts[i].failures = 0;
+    }
+    attach_wake(core);
+}
+
+/* ---- state ------------------------------------------------------------------------------------
+ */
+
+static void format_node(const uint8_t node[OVERLAY_NODE_ID_BYTES], char *text)
+{
+    for (int i = 0; i < OVERLAY_NODE_ID_BYTES; i++)
+        sprintf(text + 2 * i, "%02x", node[i]);
+}
+
+bool core_is_attached(const struct core *core)
+{
+    return core->upstream_count > 0;
+}
+
+void core_status(const struct core *core, struct overlay_status *status)
+{
+    format_node(core->self->node, status->node);
+    status->site = core->self->site;
+    status->roles = core->roles;
+    status->expires_s = core->self->not_after_s;
+    status->clients = core->client_count;
+    status->records = directory_count(core->directory);
+    status->malformed = core->malformed;
+    snprintf(status->last_error, sizeof status->last_error, "%s",
+             core_is_attached(core) ? "" : core->last_error);
+}
+
+void core_each_supernode(const struct core *core,
+                         void (*each)(void *ctx, const struct overlay_supernode *supernode),
+                         void *ctx)
+{
+    for (const struct peer *peer = core->peers; peer; peer = peer->hh.next) {
+        if (!peer->is_ready || (peer->role != &role_upstream && peer->role != &role_fellow))
+            continue;
+        struct overlay_supernode supernode = {
+            .site = peer->site,
+            .is_home = core->upstream_count > 0 && core->upstream[0] == peer,
+            .is_fellow = peer->role == &role_fellow,
+            .round_trip_us = peer->round_trip_us,
+            .since_ms = core_now(core) - peer->since_ms,
+        };
+        snprintf(supernode.address, sizeof supernode.address, "%s", peer->address);
+        format_node(peer->node, supernode.node);
+        each(ctx, &supernode);
+    }
+}

@@ -1,0 +1,213 @@
+#include "overlay/directory.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <uthash.h>
+
+struct entry {
+    LIST_ENTRY(entry) next;
+    struct owner *owner;
+    uint64_t sequence;
+    int64_t expires_s;
+    bool is_withdrawn;
+    uint8_t signature[IDENTITY_SIGNATURE_BYTES];
+    size_t bytes;
+    uint8_t *record;
+};
+
+struct name {
+    LIST_HEAD(, entry) entries;
+    UT_hash_handle hh;
+    char name[];
+};
+
+/* How many records a node has here. */
+struct owner {
+    uint8_t node[OVERLAY_NODE_ID_BYTES];
+    unsigned count;
+    UT_hash_handle hh;
+};
+
+struct directory {
+    struct name *names;
+    struct owner *owners;
+    unsigned count, withdrawn;
+};
+
+static void *allocate(size_t bytes)
+{
+    void *memory = calloc(1, bytes);
+
+    if (!memory)
+        abort();
+    return memory;
+}
+
+struct directory *directory_new(void)
+{
+    return allocate(sizeof(struct directory));
+}
+
+static void entry_free(struct directory *directory, struct entry *entry)
+{
+    struct owner *owner = entry->owner;
+
+    LIST_REMOVE(entry, next);
+    directory->count--;
+    directory->withdrawn -= entry->is_withdrawn;
+    if (--owner->count == 0) {
+        HASH_DEL(directory->owners, owner);
+        free(owner);
+    }
+    free(entry->record);
+    free(entry);
+}
+
+/* Frees the entries that are over at `now_s`, and the name when none is left. */
+static void name_expire(struct directory *directory, struct name *name, int64_t now_s)
+{
+    for (struct entry *entry = LIST_FIRST(&name->entries), *after; entry; entry = after) {
+        after = LIST_NEXT(entry, next);
+        if (entry->expires_s <= now_s)
+            entry_free(directory, entry);
+    }
+    if (LIST_EMPTY(&name->entries)) {
+        HASH_DEL(directory->names, name);
+        free(name);
+    }
+}
+
+void directory_expire(struct directory *directory, int64_t now_s)
+{
+    struct name *name, *after;
+
+    HASH_ITER(hh, directory->names, name, after)
+    name_expire(directory, name, now_s);
+}
+
+void directory_free(struct directory *directory)
+{
+    directory_expire(directory, INT64_MAX);
+    free(directory);
+}
+
+static struct entry *entry_find(struct name *name, const uint8_t *node)
+{
+    struct entry *entry;
+
+    LIST_FOREACH(entry, &name->entries, next)
+    if (memcmp(entry->owner->node, node, OVERLAY_NODE_ID_BYTES) == 0)
+        return entry;
+    return NULL;
+}
+
+static struct entry *entry_new(struct directory *directory, const struct record *record)
+{
+    const uint8_t *node = record->certificate.node;
+    struct owner *owner;
+    struct name *name;
+
+    HASH_FIND(hh, directory->owners, node, OVERLAY_NODE_ID_BYTES, owner);
+    if (directory->count >= DIRECTORY_RECORDS_MAX ||
+        (owner && owner->count >= DIRECTORY_NODE_RECORDS_MAX))
+        return NULL;
+    if (!owner) {
+        owner = allocate(sizeof *owner);
+        memcpy(owner->node, node, OVERLAY_NODE_ID_BYTES);
+        HASH_ADD(hh, directory->owners, node, OVERLAY_NODE_ID_BYTES, owner);
+    }
+    HASH_FIND_STR(directory->names, record->name, name);
+    if (!name) {
+        name = allocate(sizeof *name + strlen(record->name) + 1);
+        strcpy(name->name, record->name);
+        HASH_ADD_STR(directory->names, name, name);
+    }
+
+    struct entry *entry = allocate(sizeof *entry);
+    entry->owner = owner;
+    owner->count++;
+    directory->count++;
+    LIST_INSERT_HEAD(&name->entries, entry, next);
+    return entry;
+}
+
+int directory_put(struct directory *directory, const struct record *record,
+                  const Sallyport__SignedRecord *wire, uint64_t *held)
+{
+    struct name *name;
+    struct entry *entry = NULL;
+
+    HASH_FIND_STR(directory->names, record->name, name);
+    if (name)
+        entry = entry_find(name, record->certificate.node);
+    if (entry && entry->sequence >= record->sequence) {
+        *held = entry->sequence;
+        return entry->sequence == record->sequence ? -EALREADY : -ESTALE;
+    }
+    if (!entry)
+        entry = entry_new(directory, record);
+    if (!entry)
+        return -ENOSPC;
+
+    directory->withdrawn += (unsigned)record->is_withdrawn - (unsigned)entry->is_withdrawn;
+    entry->is_withdrawn = record->is_withdrawn;
+    entry->sequence = record->sequence;
+    entry->expires_s = record->issued_s + record->lifetime_s;
+    memcpy(entry->signature, wire->signature.data, IDENTITY_SIGNATURE_BYTES);
+    free(entry->record);
+    entry->bytes = wire->record.len;
+    entry->record = allocate(wire->record.len);
+    memcpy(entry->record, wire->record.data, wire->record.len);
+    return 0;
+}
+
+static int name_answers(const struct directory *directory, const char *key, int64_t now_s,
+                        struct directory_answer answers[DIRECTORY_ANSWERS_MAX])
+{
+    struct name *name;
+    struct entry *entry;
+    int count = 0;
+
+    HASH_FIND_STR(directory->names, key, name);
+    if (!name)
+        return 0;
+    LIST_FOREACH(entry, &name->entries, next)
+    {
+        if (entry->is_withdrawn || entry->expires_s <= now_s || count == DIRECTORY_ANSWERS_MAX)
+            continue;
+        answers[count++] = (struct directory_answer){
+            .record = {.data = entry->record, .len = entry->bytes},
+            .signature = {.data = entry->signature, .len = IDENTITY_SIGNATURE_BYTES},
+            .node = entry->owner->node,
+            .sequence = entry->sequence,
+        };
+    }
+    return count;
+}
+
+int directory_find(const struct directory *directory, const char *asked, int64_t now_s,
+                   struct directory_answer answers[DIRECTORY_ANSWERS_MAX])
+{
+    char key[OVERLAY_NAME_MAX];
+    size_t length = strlen(asked);
+
+    if (asked[0] != '+')
+        return name_answers(directory, asked, now_s, answers);
+    if (length >= sizeof key)
+        return 0;
+    strcpy(key, asked);
+    for (; length > 1; length--) {
+        key[length] = '\0';
+        int count = name_answers(directory, key, now_s, answers);
+        if (count > 0)
+            return count;
+    }
+    return 0;
+}
+
+unsigned directory_count(const struct directory *directory)
+{
+    return directory->count - directory->withdrawn;
+}

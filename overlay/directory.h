@@ -1,0 +1,39 @@
+/* overlay/directory.h: the records that a supernode keeps.
+ *
+ * A bounded table: name -> records of several nodes. The highest sequence per node and name wins; a
+ * withdrawn record stays as a mark until it expires, so that an older one cannot come back. Pure:
+ * the time is given, and only verified records are put in.
+ */
+#ifndef OVERLAY_DIRECTORY_H
+#define OVERLAY_DIRECTORY_H
+
+#include "overlay/record.h"
+
+#define DIRECTORY_ANSWERS_MAX 16
+#define DIRECTORY_NODE_RECORDS_MAX 64
+#define DIRECTORY_RECORDS_MAX 200000
+
+struct directory;
+struct directory *directory_new(void);
+void directory_free(struct directory *directory);
+
+/* Keeps a verified record. 0; -EALREADY: this very sequence is here; -ESTALE: a higher one is here
+ * (*held says which); -ENOSPC: this node, or all, have too many. */
+int directory_put(struct directory *directory, const struct record *record,
+                  const Sallyport__SignedRecord *wire, uint64_t *held);
+
+/* One answer; the bytes are good until the directory changes. */
+struct directory_answer {
+    ProtobufCBinaryData record, signature;
+    const uint8_t *node;
+    uint64_t sequence;
+};
+/* All records of the site `asked`, or of the longest prefix of the number `asked` (folded). */
+int directory_find(const struct directory *directory, const char *asked, int64_t now_s,
+                   struct directory_answer answers[DIRECTORY_ANSWERS_MAX]);
+
+void directory_expire(struct directory *directory, int64_t now_s);
+/* Without those withdrawn. */
+unsigned directory_count(const struct directory *directory);
+
+#endif

@@ -1,0 +1,128 @@
+/* The host cache: supernodes that we know of, from settings and from what supernodes tell. */
+#include "overlay/core_internal.h"
+
+#include <string.h>
+
+#define BACKOFF_FIRST_MS 1000
+#define BACKOFF_MAX_MS 300000
+
+static bool same_node(const uint8_t *a, const uint8_t *b)
+{
+    return memcmp(a, b, OVERLAY_NODE_ID_BYTES) == 0;
+}
+
+struct host *host_find_node(struct core *core, const uint8_t node[OVERLAY_NODE_ID_BYTES])
+{
+    for (int i = 0; i < HOSTS_MAX; i++)
+        if (core->hosts[i].address[0] && core->hosts[i].has_node &&
+            same_node(core->hosts[i].node, node))
+            return &core->hosts[i];
+    return NULL;
+}
+
+static struct host *find_address(struct core *core, const char *address)
+{
+    for (int i = 0; i < HOSTS_MAX; i++)
+        if (strcmp(core->hosts[i].address, address) == 0)
+            return &core->hosts[i];
+    return NULL;
+}
+
+/* A free place, else that of the one that failed most; those in use or given stay. */
+static struct host *make_room(struct core *core)
+{
+    struct host *worst = NULL;
+
+    for (int i = 0; i < HOSTS_MAX; i++) {
+        struct host *host = &core->hosts[i];
+        if (host->address[0] == '\0')
+            return host;
+        if (!host->peer && !host->is_given && !host->is_self &&
+            (!worst || host->failures > worst->failures))
+            worst = host;
+    }
+    return worst && worst->failures > 0 ? worst : NULL;
+}
+
+struct host *host_learn(struct core *core, const struct home *home, bool is_given)
+{
+    if (!home_address_is_valid(home->address))
+        return NULL;
+
+    struct host *host = find_address(core, home->address);
+    if (!host) {
+        host = make_room(core);
+        if (!host)
+            return NULL;
+        *host = (struct host){.is_self = strcmp(home->address, core->address) == 0};
+        strcpy(host->address, home->address);
+    }
+    host->is_given |= is_given;
+    if (home->has_node && !host->has_node) {
+        host->has_node = true;
+        memcpy(host->node, home->node, OVERLAY_NODE_ID_BYTES);
+    }
+    if (host->has_node && same_node(host->node, core->self->node))
+        host->is_self = true;
+    return host;
+}
+
+void host_learn_all(struct core *core, Sallyport__Supernode *const *wire, size_t count)
+{
+    struct home home;
+
+    for (size_t i = 0; i < count && i < 20; i++)
+        if (home_decode(&home, wire[i]))
+            host_learn(core, &home, false);
+}
+
+bool host_is_wanted(const struct core *core, const struct host *host)
+{
+    if (host->address[0] == '\0' || host->is_self || host->peer)
+        return false;
+    if (!host->has_node)
+        return true;
+
+    struct peer *fellow;
+    HASH_FIND(hh_node, core->fellows, host->node, OVERLAY_NODE_ID_BYTES, fellow);
+    if (fellow)
+        return false;
+    for (int i = 0; i < core->upstream_count; i++)
+        if (same_node(core->upstream[i]->node, host->node))
+            return false;
+    return true;
+}
+
+void host_failed(struct core *core, struct host *host)
+{
+    unsigned shift = host->failures < 9 ? host->failures : 9;
+    uint64_t longest_ms = (uint64_t)BACKOFF_FIRST_MS << shift;
+
+    if (longest_ms > BACKOFF_MAX_MS)
+        longest_ms = BACKOFF_MAX_MS;
+    host->failures++;
+    host->next_ms = core_now(core) + longest_ms / 2 + core_random(core, longest_ms / 2);
+}
+
+static bool is_worth_telling(const struct core *core, const struct peer *peer)
+{
+    return peer->is_ready && peer->address[0] && peer->roles_granted & CONF_ROLE_SUPERNODE &&
+           (peer->role == &role_fellow || peer->role == &role_upstream) &&
+           !same_node(peer->node, core->self->node);
+}
+
+void host_list_fill(struct core *core, struct host_list *list, const struct peer *except)
+{
+    list->count = 0;
+    for (struct peer *peer = core->peers; peer && list->count < 20; peer = peer->hh.next) {
+        if (peer == except || !is_worth_telling(core, peer))
+            continue;
+        struct home *home = &list->home[list->count];
+        home->has_node = true;
+        memcpy(home->node, peer->node, OVERLAY_NODE_ID_BYTES);
+        strcpy(home->address, peer->address);
+        home_encode(&list->supernode[list->count], home);
+        list->list[list->count] = &list->supernode[list->count];
+        list->count++;
+    }
+}

@@ -1,0 +1,193 @@
+/* The asker's side of the directory: asks home, soon also the standby, and believes no one. */
+#include "overlay/core_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A live home answers at once, unless it must ask its fellows; a dead one must not cost a call. */
+#define SECOND_AFTER_MS 300
+#define GIVE_UP_MS 1700
+
+void record_list_fini(struct record_list *list)
+{
+    for (int i = 0; i < list->count; i++)
+        free(list->record[i]);
+    list->count = 0;
+}
+
+void lookup_stop(struct lookup *lookup)
+{
+    if (!lookup->core)
+        return;
+    core_timer_stop(lookup->core, &lookup->timer);
+    HASH_DEL(lookup->core->lookups, lookup);
+    lookup->core = NULL;
+}
+
+static void finish(struct lookup *lookup, int error, struct record_list *found)
+{
+    lookup_stop(lookup);
+    lookup->done(lookup, error, found);
+}
+
+static bool ask(struct lookup *lookup, struct peer *peer)
+{
+    Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
+    Sallyport__Lookup body = SALLYPORT__LOOKUP__INIT;
+
+    for (int i = 0; i < lookup->asked_count; i++)
+        if (lookup->asked[i].link == peer->link)
+            return false;
+    if (lookup->asked_count == (int)(sizeof lookup->asked / sizeof lookup->asked[0]))
+        return false;
+    lookup->asked[lookup->asked_count].link = peer->link;
+    lookup->asked[lookup->asked_count++].is_open = true;
+    body.request = lookup->request;
+    body.name = lookup->name;
+    body.fresh = lookup->is_fresh;
+    envelope.body_case = SALLYPORT__ENVELOPE__BODY_LOOKUP;
+    envelope.lookup = &body;
+    peer_send(peer, &envelope);
+    peer_probe_if_quiet(peer);
+    return true;
+}
+
+static bool ask_next(struct lookup *lookup)
+{
+    for (int i = 0; i < lookup->core->upstream_count; i++)
+        if (ask(lookup, attach_upstream(lookup->core, i)))
+            return true;
+    return false;
+}
+
+static bool is_waiting(struct lookup *lookup)
+{
+    bool waiting = false;
+
+    for (int i = 0; i < lookup->asked_count; i++) {
+        if (lookup->asked[i].is_open && !peer_find(lookup->core, lookup->asked[i].link))
+            lookup->asked[i].is_open = false;
+        waiting |= lookup->asked[i].is_open;
+    }
+    return waiting;
+}
+
+/* Nobody who was asked is still to answer: asks another one, or says that nothing was found. */
+static void step(struct lookup *lookup)
+{
+    if (is_waiting(lookup) || ask_next(lookup))
+        return;
+    if (lookup->was_answered)
+        finish(lookup, 0, &(struct record_list){.count = 0});
+}
+
+static void on_timer(void *owner)
+{
+    struct lookup *lookup = owner;
+
+    if (core_now(lookup->core) >= lookup->end_ms) {
+        finish(lookup, lookup->was_answered ? 0 : -ETIMEDOUT, &(struct record_list){.count = 0});
+        return;
+    }
+    ask_next(lookup);
+    core_timer_set(lookup->core, &lookup->timer, lookup->end_ms);
+}
+
+void lookup_start(struct core *core, struct lookup *lookup, const char *name, bool is_fresh)
+{
+    uint64_t now_ms = core_now(core);
+
+    lookup->core = core;
+    lookup->request = ++core->next_request;
+    lookup->is_fresh = is_fresh;
+    lookup->was_answered = false;
+    lookup->asked_count = 0;
+    lookup->end_ms = now_ms + GIVE_UP_MS;
+    strcpy(lookup->name, name);
+    core_timer_init(&lookup->timer, on_timer, lookup);
+    HASH_ADD(hh, core->lookups, request, sizeof lookup->request, lookup);
+    core_timer_set(core, &lookup->timer, now_ms + SECOND_AFTER_MS);
+    ask_next(lookup);
+}
+
+void lookup_on_upstreams_changed(struct core *core)
+{
+    struct lookup *lookup, *after;
+
+    HASH_ITER(hh, core->lookups, lookup, after)
+    step(lookup);
+}
+
+/* Of the answers that are true, those with the longest name; one per node, its newest. */
+static void keep(struct record_list *found, struct record *record)
+{
+    for (int i = 0; i < found->count; i++) {
+        struct record *other = found->record[i];
+        size_t length = strlen(other->name), ours = strlen(record->name);
+        if (ours < length)
+            goto drop;
+        if (ours > length) {
+            record_list_fini(found);
+            break;
+        }
+        if (memcmp(other->certificate.node, record->certificate.node, OVERLAY_NODE_ID_BYTES) == 0) {
+            if (other->sequence >= record->sequence)
+                goto drop;
+            free(other);
+            found->record[i] = record;
+            return;
+        }
+    }
+    if (found->count == RECORDS_FOUND_MAX)
+        goto drop;
+    found->record[found->count++] = record;
+    return;
+drop:
+    free(record);
+}
+
+static void verify(struct lookup *lookup, const Sallyport__Found *answer, struct record_list *found)
+{
+    struct core *core = lookup->core;
+    char why[96];
+
+    for (size_t i = 0; i < answer->n_records && i < DIRECTORY_ANSWERS_MAX; i++) {
+        struct record *record = core_alloc(sizeof *record);
+        int error = record_verify(core->identity, answer->records[i], core->io.time_s(core->io.ctx),
+                                  record, why, sizeof why);
+        if (error) {
+            log_warn(LOG_OVERLAY, NULL, "a record for %s was refused: %s", lookup->name, why);
+            free(record);
+        } else if (record->is_withdrawn || !record_name_answers(record->name, lookup->name)) {
+            free(record);
+        } else {
+            keep(found, record);
+        }
+    }
+}
+
+void lookup_on_found(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)
+{
+    struct record_list found = {.count = 0};
+    struct lookup *lookup;
+    bool was_asked = false;
+
+    HASH_FIND(hh, core->lookups, &envelope->found->request, sizeof(uint32_t), lookup);
+    if (!lookup)
+        return;
+    for (int i = 0; i < lookup->asked_count; i++) {
+        if (lookup->asked[i].link == peer->link && lookup->asked[i].is_open) {
+            lookup->asked[i].is_open = false;
+            was_asked = true;
+        }
+    }
+    if (!was_asked)
+        return;
+    lookup->was_answered = true;
+    verify(lookup, envelope->found, &found);
+    if (found.count > 0)
+        finish(lookup, 0, &found);
+    else
+        step(lookup);
+}

@@ -1,0 +1,111 @@
+/* Node side of the directory: keeps our names published at home and standby. */
+#include "overlay/core_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define RECORD_LIFETIME_S 900
+/* Homes often change in pairs: one publication tells both. */
+#define SETTLE_MS 20
+#define AGAIN_MIN_MS 300000
+#define AGAIN_SPREAD_MS 150000
+#define NAMES_MAX (1 + IDENTITY_NUMBERS_MAX)
+
+static bool has_names(const struct core *core)
+{
+    return core->roles & (CONF_ROLE_GATEWAY | CONF_ROLE_CLIENT) && core->self->site[0];
+}
+
+/* Above all that we published before a restart, as long as the clock does not go back; should it,
+ * the supernode tells in Published. */
+static uint64_t next_sequence(struct core *core)
+{
+    uint64_t by_clock = (uint64_t)core->io.time_s(core->io.ctx) << 20;
+
+    core->sequence = core->sequence + 1 > by_clock ? core->sequence + 1 : by_clock;
+    return core->sequence;
+}
+
+static size_t sign_names(struct core *core, bool is_withdrawn, Sallyport__SignedRecord *records)
+{
+    struct record *record = core_alloc(sizeof *record);
+    size_t count = 0;
+
+    attach_homes(core, &record->homes);
+    record->sequence = next_sequence(core);
+    record->issued_s = core->io.time_s(core->io.ctx);
+    record->lifetime_s = RECORD_LIFETIME_S;
+    record->weight = 1;
+    record->is_withdrawn = is_withdrawn;
+    for (int i = -1; i < core->self->number_count; i++) {
+        const char *name = i < 0 ? core->self->site : core->self->numbers[i];
+        if (record_name_fold(name, record->name) == 0)
+            record_sign(core->identity, record, &records[count++]);
+    }
+    free(record);
+    return count;
+}
+
+static void publish(struct core *core, bool is_withdrawn)
+{
+    Sallyport__SignedRecord records[NAMES_MAX], *list[NAMES_MAX];
+    Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
+    Sallyport__Publish body = SALLYPORT__PUBLISH__INIT;
+
+    if (!has_names(core) || core->upstream_count == 0)
+        return;
+    body.n_records = sign_names(core, is_withdrawn, records);
+    for (size_t i = 0; i < body.n_records; i++)
+        list[i] = &records[i];
+    body.records = list;
+    body.request = ++core->next_request;
+    envelope.body_case = SALLYPORT__ENVELOPE__BODY_PUBLISH;
+    envelope.publish = &body;
+    for (int i = 0; i < core->upstream_count; i++)
+        peer_send(core->upstream[i], &envelope);
+    for (size_t i = 0; i < body.n_records; i++)
+        record_signed_fini(&records[i]);
+}
+
+static void on_timer(void *owner)
+{
+    struct core *core = owner;
+
+    publish(core, false);
+    core_timer_set(core, &core->publish_timer,
+                   core_now(core) + AGAIN_MIN_MS + core_random(core, AGAIN_SPREAD_MS));
+}
+
+void publish_open(struct core *core)
+{
+    core_timer_init(&core->publish_timer, on_timer, core);
+}
+
+void publish_soon(struct core *core)
+{
+    if (has_names(core))
+        core_timer_set(core, &core->publish_timer, core_now(core) + SETTLE_MS);
+}
+
+void publish_withdraw(struct core *core)
+{
+    core_timer_stop(core, &core->publish_timer);
+    publish(core, true);
+}
+
+void publish_on_published(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)
+{
+    const Sallyport__Published *published = envelope->published;
+
+    if (published->refused[0] == '\0')
+        return;
+    /* A far higher sequence would leave no room above it: somebody plays. */
+    if (published->sequence > core->sequence && published->sequence < UINT64_MAX / 2 &&
+        !core->is_leaving) {
+        core->sequence = published->sequence;
+        publish_soon(core);
+        return;
+    }
+    log_warn(LOG_OVERLAY, NULL, "supernode %s refused one of our names: %s", peer->address,
+             published->refused);
+}

@@ -1,0 +1,181 @@
+#include "overlay/record.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char signature_label[] = "sallyport record"; /* its NUL is signed too */
+
+bool record_name_is_number(const char *name)
+{
+    return name[0] == '+' && name[1] && strspn(name + 1, "0123456789") == strlen(name + 1);
+}
+
+bool record_name_is_valid(const char *name)
+{
+    size_t length = strlen(name);
+
+    if (length == 0 || length >= OVERLAY_NAME_MAX)
+        return false;
+    if (name[0] == '+')
+        return record_name_is_number(name);
+    return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
+           length;
+}
+
+int record_name_fold(const char *name, char folded[OVERLAY_NAME_MAX])
+{
+    if (!record_name_is_valid(name))
+        return -EINVAL;
+    for (size_t i = 0; i == 0 || name[i - 1]; i++)
+        folded[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] + 'a' - 'A') : name[i];
+    return 0;
+}
+
+bool record_name_answers(const char *name, const char *asked)
+{
+    if (name[0] == '+')
+        return strncmp(name, asked, strlen(name)) == 0;
+    return strcmp(name, asked) == 0;
+}
+
+/* What the signature covers; the caller frees. */
+static uint8_t *signed_bytes(const ProtobufCBinaryData *record, size_t *bytes)
+{
+    uint8_t *data = malloc(sizeof signature_label + record->len);
+
+    if (!data)
+        abort();
+    memcpy(data, signature_label, sizeof signature_label);
+    if (record->len)
+        memcpy(data + sizeof signature_label, record->data, record->len);
+    *bytes = sizeof signature_label + record->len;
+    return data;
+}
+
+void record_sign(const struct identity *identity, const struct record *record,
+                 Sallyport__SignedRecord *out)
+{
+    const struct certificate *self = identity_certificate(identity);
+    Sallyport__Record wire = SALLYPORT__RECORD__INIT;
+    struct homes_wire homes;
+
+    homes_encode(&homes, &record->homes, 0);
+    wire.name = (char *)record->name;
+    wire.certificate.data = (uint8_t *)self->der;
+    wire.certificate.len = self->der_bytes;
+    wire.homes = homes.list;
+    wire.n_homes = homes.count;
+    wire.sequence = record->sequence;
+    wire.issued_s = record->issued_s;
+    wire.lifetime_s = record->lifetime_s;
+    wire.priority = record->priority;
+    wire.weight = record->weight;
+    wire.withdrawn = record->is_withdrawn;
+
+    sallyport__signed_record__init(out);
+    out->record.data = malloc(sallyport__record__get_packed_size(&wire));
+    out->signature.data = malloc(IDENTITY_SIGNATURE_BYTES);
+    if (!out->record.data || !out->signature.data)
+        abort();
+    out->record.len = sallyport__record__pack(&wire, out->record.data);
+    out->signature.len = IDENTITY_SIGNATURE_BYTES;
+
+    size_t bytes;
+    uint8_t *data = signed_bytes(&out->record, &bytes);
+    identity_sign(identity, data, bytes, out->signature.data);
+    free(data);
+}
+
+void record_signed_fini(Sallyport__SignedRecord *out)
+{
+    free(out->record.data);
+    free(out->signature.data);
+    sallyport__signed_record__init(out);
+}
+
+static int refuse(char *why, size_t why_bytes, const char *text)
+{
+    snprintf(why, why_bytes, "%s", text);
+    return -EACCES;
+}
+
+static bool signature_is_good(const Sallyport__SignedRecord *wire, const struct certificate *signer)
+{
+    size_t bytes;
+    uint8_t *data = signed_bytes(&wire->record, &bytes);
+    bool good = certificate_check(signer, data, bytes, wire->signature.data);
+
+    free(data);
+    return good;
+}
+
+static int check_times(const Sallyport__Record *wire, int64_t now_s, char *why, size_t why_bytes)
+{
+    if (wire->lifetime_s == 0 || wire->lifetime_s > RECORD_LIFETIME_MAX_S)
+        return refuse(why, why_bytes, "lifetime out of range");
+    if (wire->issued_s < 0 || wire->issued_s > now_s + RECORD_CLOCK_S)
+        return refuse(why, why_bytes, "issued in the future");
+    if (wire->issued_s + wire->lifetime_s <= now_s)
+        return refuse(why, why_bytes, "expired");
+    return 0;
+}
+
+static int verify_unpacked(const struct identity *identity, const Sallyport__SignedRecord *wire,
+                           const Sallyport__Record *unpacked, int64_t now_s, struct record *record)
+{
+    char *why = record->name; /* not yet used for the name; the caller takes the reason from here */
+    size_t why_bytes = sizeof record->name;
+    int error = check_times(unpacked, now_s, why, why_bytes);
+
+    if (error)
+        return error;
+    error = identity_verify(identity, unpacked->certificate.data, unpacked->certificate.len, now_s,
+                            &record->certificate, why, why_bytes);
+    if (error)
+        return error;
+    if (!signature_is_good(wire, &record->certificate))
+        return refuse(why, why_bytes, "wrong signature");
+    if (!(record->certificate.roles & (CONF_ROLE_GATEWAY | CONF_ROLE_CLIENT)))
+        return refuse(why, why_bytes, "role gateway or client not granted");
+    if (!certificate_grants(&record->certificate, unpacked->name))
+        return refuse(why, why_bytes, "name not granted");
+    return 0;
+}
+
+int record_verify(const struct identity *identity, const Sallyport__SignedRecord *wire,
+                  int64_t now_s, struct record *record, char *why, size_t why_bytes)
+{
+    if (wire->signature.len != IDENTITY_SIGNATURE_BYTES || wire->record.len == 0 ||
+        wire->record.len > RECORD_BYTES_MAX) {
+        refuse(why, why_bytes, "malformed");
+        return -EINVAL;
+    }
+
+    Sallyport__Record *unpacked =
+        sallyport__record__unpack(NULL, wire->record.len, wire->record.data);
+    char name[OVERLAY_NAME_MAX];
+    if (!unpacked || record_name_fold(unpacked->name, name) < 0) {
+        refuse(why, why_bytes, "malformed");
+        if (unpacked)
+            sallyport__record__free_unpacked(unpacked, NULL);
+        return -EINVAL;
+    }
+
+    int error = verify_unpacked(identity, wire, unpacked, now_s, record);
+    if (error) {
+        snprintf(why, why_bytes, "%s", record->name);
+    } else {
+        strcpy(record->name, name);
+        homes_decode(&record->homes, unpacked->homes, unpacked->n_homes);
+        record->sequence = unpacked->sequence;
+        record->issued_s = unpacked->issued_s;
+        record->lifetime_s = unpacked->lifetime_s;
+        record->priority = unpacked->priority;
+        record->weight = unpacked->weight;
+        record->is_withdrawn = unpacked->withdrawn;
+    }
+    sallyport__record__free_unpacked(unpacked, NULL);
+    return error;
+}

@@ -1,0 +1,131 @@
+/* Supernode side of links: seats, welcome, clients. */
+#include "overlay/core_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void serve_goodbye(struct peer *peer, const char *reason)
+{
+    Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
+    Sallyport__Goodbye goodbye = SALLYPORT__GOODBYE__INIT;
+    struct host_list list;
+
+    host_list_fill(peer->core, &list, peer);
+    goodbye.reason = (char *)reason;
+    goodbye.supernodes = list.list;
+    goodbye.n_supernodes = list.count;
+    envelope.body_case = SALLYPORT__ENVELOPE__BODY_GOODBYE;
+    envelope.goodbye = &goodbye;
+    peer_send(peer, &envelope);
+}
+
+static void refuse(struct peer *peer, const char *reason)
+{
+    log_info(LOG_OVERLAY, NULL, "%s (%s) refused: %s", peer->site, peer->address, reason);
+    serve_goodbye(peer, reason);
+    peer_close(peer, reason);
+}
+
+void serve_accepted(struct core *core, struct peer *peer)
+{
+    if (!core->is_supernode)
+        refuse(peer, "not a supernode");
+    else if (core->is_leaving)
+        refuse(peer, "closing");
+}
+
+void serve_welcome(struct core *core, struct peer *peer)
+{
+    Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
+    Sallyport__Welcome welcome = SALLYPORT__WELCOME__INIT;
+    struct host_list list;
+
+    host_list_fill(core, &list, peer);
+    welcome.version = PROTOCOL_VERSION;
+    welcome.your_address = peer->address;
+    welcome.supernodes = list.list;
+    welcome.n_supernodes = list.count;
+    welcome.seats = core->seats;
+    welcome.clients = core->client_count;
+    welcome.time_s = core->io.time_s(core->io.ctx);
+    welcome.relay = core->roles & CONF_ROLE_RELAY;
+    welcome.address = core->address;
+    envelope.body_case = SALLYPORT__ENVELOPE__BODY_WELCOME;
+    envelope.welcome = &welcome;
+    peer_send(peer, &envelope);
+}
+
+static void accept_client(struct core *core, struct peer *peer)
+{
+    struct peer *older;
+
+    HASH_FIND(hh_node, core->clients, peer->node, OVERLAY_NODE_ID_BYTES, older);
+    if (older && older->other) {
+        refuse(peer, "that is this node itself");
+        return;
+    }
+    if (!older && core->client_count >= core->seats) {
+        refuse(peer, "no seat is free");
+        return;
+    }
+    if (older) {
+        serve_goodbye(older, "replaced by a newer connection");
+        peer_close(older, "replaced by a newer connection");
+    }
+    serve_welcome(core, peer);
+    peer_ready(peer, &role_client);
+    HASH_ADD_KEYPTR(hh_node, core->clients, peer->node, OVERLAY_NODE_ID_BYTES, peer);
+    core->client_count++;
+    log_debug(LOG_OVERLAY, NULL, "serving %s (%s)", peer->site, peer->address);
+}
+
+static void on_hello(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)
+{
+    if (envelope->hello->version < 1)
+        refuse(peer, "no common version of the protocol");
+    else if (envelope->hello->supernode)
+        fellow_accept(core, peer, envelope->hello);
+    else if (!(peer->roles_granted &
+               (CONF_ROLE_GATEWAY | CONF_ROLE_CLIENT | CONF_ROLE_RELAY | CONF_ROLE_SUPERNODE)))
+        refuse(peer, "its certificate grants no role");
+    else
+        accept_client(core, peer);
+}
+
+static void on_client_gone(struct core *core, struct peer *peer, const char *why)
+{
+    HASH_DELETE(hh_node, core->clients, peer);
+    core->client_count--;
+    log_debug(LOG_OVERLAY, NULL, "%s (%s) is gone: %s", peer->site, peer->address, why);
+}
+
+static void on_goodbye(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)
+{
+    (void)core;
+    (void)envelope;
+    peer_close(peer, "it says goodbye");
+}
+
+const struct role role_accepted = {
+    .name = "stranger",
+    .handle =
+        {
+            [SALLYPORT__ENVELOPE__BODY_HELLO] = on_hello,
+            [SALLYPORT__ENVELOPE__BODY_GOODBYE] = on_goodbye,
+        },
+};
+
+const struct role role_client = {
+    .name = "client",
+    .handle =
+        {
+            [SALLYPORT__ENVELOPE__BODY_PING] = peer_on_ping,
+            [SALLYPORT__ENVELOPE__BODY_PONG] = peer_on_pong,
+            [SALLYPORT__ENVELOPE__BODY_GOODBYE] = on_goodbye,
+            [SALLYPORT__ENVELOPE__BODY_PUBLISH] = registry_on_publish,
+            [SALLYPORT__ENVELOPE__BODY_LOOKUP] = query_on_lookup,
+            [SALLYPORT__ENVELOPE__BODY_ROUTE] = forward_on_route_of_client,
+            [SALLYPORT__ENVELOPE__BODY_RESERVE] = reserve_on_reserve,
+        },
+    .on_gone = on_client_gone,
+};
