@@ -26,7 +26,7 @@ const char *call_log_id(const struct sip_call *call)
     return call->id[0] ? call->id : NULL;
 }
 
-void call_set_state(struct sip_call *call, enum call_state state, const char *why)
+void sip_call_set_state(struct sip_call *call, enum call_state state, const char *why)
 {
     if (!allowed[call->state][state]) {
         log_error(LOG_SIP, call_log_id(call), "bug: call cannot go from %s to %s (%s)",
@@ -75,11 +75,11 @@ static void on_timer_closed(uv_handle_t *handle)
     sip_closing_step(sip);
 }
 
-void call_finish(struct sip_call *call)
+void sip_call_finish(struct sip_call *call)
 {
     if (call->state == CALL_STATE_GONE)
         return;
-    call_set_state(call, CALL_STATE_GONE, "finished");
+    sip_call_set_state(call, CALL_STATE_GONE, "finished");
     call->events = NULL;
     event_drop_call(call->sip, call);
     call_answer_stop(call);
@@ -104,10 +104,10 @@ void call_settle(struct sip_call *call)
     if (call->state != CALL_STATE_LEAVING || call->events || call->unacked.invite ||
         call_out_is_open(call) || (call->ended && !call->announced && call->incoming))
         return;
-    call_finish(call);
+    sip_call_finish(call);
 }
 
-void call_let_go(struct sip_call *call)
+void sip_call_let_go(struct sip_call *call)
 {
     call->events = NULL;
     call->ctx = NULL;
@@ -134,11 +134,11 @@ void call_report_end(struct sip_call *call, const struct call_cause *cause)
     call->end_cause = *cause;
     call_answer_stop(call);
     if (call->state != CALL_STATE_LEAVING)
-        call_set_state(call, CALL_STATE_LEAVING, call_reason_name(cause->reason));
+        sip_call_set_state(call, CALL_STATE_LEAVING, call_reason_name(cause->reason));
     if (call->events)
         event_post(call->sip, EVENT_END, call)->u.cause = *cause;
     else if (!call->incoming || call->announced == false)
-        call_finish(call); /* nobody has heard of it */
+        sip_call_finish(call); /* nobody has heard of it */
 }
 
 /* ---- the gateway's side ---- */
@@ -160,12 +160,12 @@ static void end_unanswered(struct sip_call *call, const struct call_cause *cause
         if (call->invite)
             call_refuse(call->invite, cause);
         call->invite = NULL;
-        call_finish(call);
+        sip_call_finish(call);
         return;
     }
-    call_set_state(call, CALL_STATE_LEAVING, "cancelled");
+    sip_call_set_state(call, CALL_STATE_LEAVING, "cancelled");
     call_out_cancel(call, cause);
-    call_let_go(call);
+    sip_call_let_go(call);
 }
 
 void sip_call_end(struct sip_call *call, const struct call_cause *cause)
@@ -177,18 +177,18 @@ void sip_call_end(struct sip_call *call, const struct call_cause *cause)
         break;
     case CALL_STATE_ANSWERED:
         /* BYE must wait for the ACK (RFC 3261, 15). */
-        call_set_state(call, CALL_STATE_LEAVING, "ended before the ACK");
+        sip_call_set_state(call, CALL_STATE_LEAVING, "ended before the ACK");
         call->end_cause = *cause;
-        call_let_go(call);
+        sip_call_let_go(call);
         break;
     case CALL_STATE_UP:
         call_bye(call, cause);
-        call_finish(call);
+        sip_call_finish(call);
         break;
     default:
         /* It ended by itself and on_end was under way. */
         call->announced = true;
-        call_let_go(call);
+        sip_call_let_go(call);
         break;
     }
 }
@@ -198,7 +198,7 @@ void sip_call_reject(struct sip_call *call, const struct call_cause *cause)
     sip_call_end(call, cause);
 }
 
-void call_close(struct sip_call *call, const struct call_cause *cause)
+void sip_call_close(struct sip_call *call, const struct call_cause *cause)
 {
     if (call->state == CALL_STATE_RINGING && call->invite) {
         call_refuse(call->invite, cause);
@@ -208,5 +208,5 @@ void call_close(struct sip_call *call, const struct call_cause *cause)
     } else if (!call->ended) {
         call_bye(call, cause);
     }
-    call_finish(call);
+    sip_call_finish(call);
 }

@@ -110,18 +110,18 @@ struct sip_call {
 
 /* ---- call.c: life ---- */
 struct sip_call *call_new(struct sip *sip, bool incoming, enum call_state state);
-void call_set_state(struct sip_call *call, enum call_state state, const char *why);
+void sip_call_set_state(struct sip_call *call, enum call_state state, const char *why);
 /* The gateway has no part in it any more: no event will come. */
-void call_let_go(struct sip_call *call);
+void sip_call_let_go(struct sip_call *call);
 /* Sends BYE (cause NULL: none is told) if there is a dialog. */
 void call_bye(struct sip_call *call, const struct call_cause *cause);
 /* The far end is gone: tells the gateway once; the call is finished when it has heard. */
 void call_report_end(struct sip_call *call, const struct call_cause *cause);
 /* Frees it when nothing is left to wait for. */
 void call_settle(struct sip_call *call);
-void call_finish(struct sip_call *call);
+void sip_call_finish(struct sip_call *call);
 /* We shut down: says goodbye without waiting for answers. */
-void call_close(struct sip_call *call, const struct call_cause *cause);
+void sip_call_close(struct sip_call *call, const struct call_cause *cause);
 const char *call_log_id(const struct sip_call *call);
 
 /* ---- call_offer.c: descriptions ---- */

@@ -92,7 +92,7 @@ void call_answer_acked(struct sip_call *call, const sip_t *ack)
         return;
     }
     if (call->state == CALL_STATE_ANSWERED)
-        call_set_state(call, CALL_STATE_UP, "ACK");
+        sip_call_set_state(call, CALL_STATE_UP, "ACK");
     if (offered && !take_answer(call, ack)) {
         call_bye(call, &cause);
         call_report_end(call, &cause);

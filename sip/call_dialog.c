@@ -132,7 +132,7 @@ static void on_reinvite(struct sip_call *call, nta_incoming_t *irq, const sip_t 
     }
     call_answer_send(call, irq, in->sip_cseq->cs_seq, offered);
     if (call->state == CALL_STATE_ANSWERED) /* so it has our first answer */
-        call_set_state(call, CALL_STATE_UP, "re-INVITE");
+        sip_call_set_state(call, CALL_STATE_UP, "re-INVITE");
     if (!offered)
         call_media_post(call);
 }

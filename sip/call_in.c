@@ -142,7 +142,7 @@ void call_in_invite(struct request *r, const struct conf_phone *phone)
     if (open_dialog(call, r)) {
         if (r->msg)
             request_reply(r, SIP_500_INTERNAL_SERVER_ERROR, TAG_END());
-        call_finish(call);
+        sip_call_finish(call);
         return;
     }
     r->sip->counters.calls_in++;
@@ -208,7 +208,7 @@ int sip_call_answer(struct sip_call *call, const struct sip_local_audio *local)
         return err;
     call->local = *local;
     call->invite = NULL;
-    call_set_state(call, CALL_STATE_ANSWERED, "answered by the gateway");
+    sip_call_set_state(call, CALL_STATE_ANSWERED, "answered by the gateway");
     call_answer_send(call, invite, call->remote_cseq, !call->offer);
     if (call->offer)
         call_media_post(call);

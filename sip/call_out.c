@@ -251,7 +251,7 @@ static void take_answered(struct branch *b, const sip_t *in)
     memcpy(call->contact, b->contact, sizeof call->contact);
     if (call->early != b)
         call->has_audio = false; /* what was heard was another phone */
-    call_set_state(call, CALL_STATE_UP, "answered");
+    sip_call_set_state(call, CALL_STATE_UP, "answered");
     take_answer(call, in);
 }
 
@@ -412,7 +412,7 @@ int sip_call_new(struct sip *sip, const char *phone, const struct sip_caller *ca
     TAILQ_FOREACH(binding, bindings, entry)
     branch_new(call, binding, &fork);
     if (TAILQ_EMPTY(&call->branches)) {
-        call_finish(call);
+        sip_call_finish(call);
         return -ENOTCONN;
     }
     call->events = events;

@@ -88,7 +88,7 @@ struct event *event_post(struct sip *sip, enum event_kind kind, struct sip_call 
 void event_clear(struct sip *sip);
 void event_drop_call(struct sip *sip, const struct sip_call *call);
 /* Delivers what is queued; the callback of `wake`. */
-void event_deliver(struct sip *sip);
+void sip_event_deliver(struct sip *sip);
 
 /* A one-shot timer that may be started from inside sofia. */
 void sip_timer_start(struct sip *sip, uv_timer_t *timer, uv_timer_cb cb, uint64_t ms);

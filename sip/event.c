@@ -67,7 +67,7 @@ static void deliver_call(struct event *event)
         to->on_digit(ctx, event->u.key.digit, event->u.key.duration_ms);
         break;
     case EVENT_END:
-        call_let_go(call); /* dead for the gateway from here on */
+        sip_call_let_go(call); /* dead for the gateway from here on */
         to->on_end(ctx, &event->u.cause);
         break;
     default:
@@ -75,7 +75,7 @@ static void deliver_call(struct event *event)
     }
 }
 
-void event_deliver(struct sip *sip)
+void sip_event_deliver(struct sip *sip)
 {
     struct event *event;
 

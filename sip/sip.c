@@ -27,7 +27,7 @@ void sip_timer_start(struct sip *sip, uv_timer_t *timer, uv_timer_cb cb, uint64_
 
 static void on_wake(uv_async_t *wake)
 {
-    event_deliver(wake->data);
+    sip_event_deliver(wake->data);
 }
 
 static void on_gone(void *ctx, const char *phone)
@@ -201,7 +201,7 @@ void sip_close(struct sip *sip, void (*on_closed)(void *ctx), void *ctx)
     for (call = LIST_FIRST(&sip->calls); call; call = next) {
         next = LIST_NEXT(call, entry);
         if (call->state != CALL_STATE_GONE)
-            call_close(call, &cause);
+            sip_call_close(call, &cause);
     }
     sip->handles--;
     sip_closing_step(sip);
