@@ -41,6 +41,8 @@ static int set(struct route_result *result, enum conf_target target, const char 
 int route_find(const struct conf *conf, const struct route_query *query,
                struct route_result *result)
 {
+    if (strlen(query->dialled) >= ROUTE_TO_MAX) /* also bounds what regexec may cost */
+        return -E2BIG;
     if (query->site) {
         if (query->from_overlay || !conf->realm.enrolment)
             return -ENOENT;
