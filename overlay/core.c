@@ -141,10 +141,19 @@ static void close_links(struct core *core)
 {
     struct peer *peer, *after;
 
+    for (peer = core->peers; peer; peer = peer->hh.next) {
+        if (peer->other)
+            continue;
+        if (peer->is_ready)
+            serve_goodbye(peer, "closing");
+        core->io.close(core->io.ctx, peer->link, "closing");
+    }
     HASH_ITER(hh, core->peers, peer, after)
     {
-        if (peer->is_ready && !peer->other)
-            serve_goodbye(peer, "closing");
+        if (peer->role == &role_client)
+            HASH_DELETE(hh_node, core->clients, peer);
+        if (peer->role == &role_fellow)
+            HASH_DELETE(hh_node, core->fellows, peer);
         peer_forget(peer);
     }
 }
