@@ -1,6 +1,7 @@
 /* PCMU and PCMA (ITU-T G.711) by look-up in tables that are filled once from spandsp's functions:
  * four times as fast as calling those per sample. Concealment is spandsp's. */
 #include "media/codec.h"
+#include "media/conceal.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -11,7 +12,6 @@
 
 #include <spandsp/bit_operations.h>
 #include <spandsp/g711.h>
-#include <spandsp/plc.h>
 
 /* Both laws look at no more than the upper 14 bits of a sample. */
 #define ENCODE_SHIFT 2
@@ -40,7 +40,7 @@ static void fill(void)
 struct g711_decoder {
     struct decoder base;
     const struct law *law;
-    plc_state_t plc;
+    struct conceal conceal;
 };
 
 struct g711_encoder {
@@ -56,7 +56,6 @@ static struct decoder *new_decoder(const struct codec_ops *ops, const struct law
     pthread_once(&filled, fill);
     decoder->base.ops = ops;
     decoder->law = law;
-    plc_init(&decoder->plc);
     return &decoder->base;
 }
 
@@ -82,12 +81,14 @@ static int decode(struct decoder *base, const uint8_t *payload, size_t bytes, in
         return -EBADMSG;
     for (size_t i = 0; i < bytes; i++)
         pcm[i] = decoder->law->decode[payload[i]];
-    return plc_rx(&decoder->plc, pcm, (int)bytes);
+    conceal_heard(&decoder->conceal, pcm, (int)bytes);
+    return (int)bytes;
 }
 
 static int conceal(struct decoder *base, int16_t *pcm, int samples)
 {
-    return plc_fillin(&((struct g711_decoder *)base)->plc, pcm, samples);
+    conceal_fill(&((struct g711_decoder *)base)->conceal, pcm, samples);
+    return samples;
 }
 
 static struct encoder *new_encoder(const struct codec_ops *ops, const struct law *law)

@@ -1,6 +1,7 @@
 /* G.722 at 64 kbit/s by spandsp. Towards a narrow-band codec it works at 8 kHz itself (the lower
  * band alone): cheaper than to resample, and nothing is lost that the other side could carry. */
 #include "media/codec.h"
+#include "media/conceal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,7 +9,6 @@
 #include <spandsp/telephony.h>
 
 #include <spandsp/g722.h>
-#include <spandsp/plc.h>
 #include <spandsp/private/g722.h>
 
 #define BIT_RATE 64000
@@ -19,7 +19,7 @@ struct g722_decoder {
     g722_decode_state_t state;
     /* Looks for the pitch of voices at 8 kHz; at 16 kHz it finds the higher half of them and fades
      * out sooner, which is still far better than a hole. */
-    plc_state_t plc;
+    struct conceal conceal;
 };
 
 struct g722_encoder {
@@ -41,7 +41,6 @@ static struct decoder *g722_decoder_new(int rate)
     decoder->base.ops = &codec_g722;
     decoder->samples_per_byte = rate / 8000;
     g722_decode_init(&decoder->state, BIT_RATE, options(rate));
-    plc_init(&decoder->plc);
     return &decoder->base;
 }
 
@@ -56,12 +55,14 @@ static int decode(struct decoder *base, const uint8_t *payload, size_t bytes, in
     if (bytes == 0 || bytes * (size_t)decoder->samples_per_byte > CODEC_SAMPLES_MAX)
         return -EBADMSG;
     int samples = g722_decode(&decoder->state, pcm, payload, (int)bytes);
-    return plc_rx(&decoder->plc, pcm, samples);
+    conceal_heard(&decoder->conceal, pcm, samples);
+    return samples;
 }
 
 static int conceal(struct decoder *base, int16_t *pcm, int samples)
 {
-    return plc_fillin(&((struct g722_decoder *)base)->plc, pcm, samples);
+    conceal_fill(&((struct g722_decoder *)base)->conceal, pcm, samples);
+    return samples;
 }
 
 static struct encoder *g722_encoder_new(int rate)

@@ -101,10 +101,10 @@ static void conceal(struct decode *decode, const struct jitter_packet *next, int
 {
     int16_t pcm[CODEC_SAMPLES_MAX];
     int32_t units = (int32_t)(next->timestamp - decode->due) / missing;
-    int samples = samples_of(decode, units);
-    if (!decode->running || units <= 0 || samples > FRAME_MAX_MS * decode->rate / 1000 ||
+    if (!decode->running || units <= 0 || units > FRAME_MAX_MS * decode->clock_hz / 1000 ||
         decode->concealed >= CONCEAL_MAX)
         return; /* it carried no sound, or a pause lies in the hole */
+    int samples = samples_of(decode, units);
     int made = -ENOTSUP;
     if (missing == 1 && next->kind == JITTER_AUDIO)
         made = decoder_recover(decode->decoder, next->payload, next->bytes, pcm, samples);
