@@ -176,7 +176,7 @@ enum digest_nonce digest_nonce_check(const struct digest_nonces *nonces, const c
     char right[2 * SEAL_BYTES + 1];
     uint64_t made_s;
 
-    if (strlen(text) != BODY_LENGTH + 1 + 2 * SEAL_BYTES)
+    if (strlen(text) != BODY_LENGTH + 1 + 2 * SEAL_BYTES || text[BODY_LENGTH] != '-')
         return DIGEST_NONCE_FOREIGN;
     seal(nonces, text, BODY_LENGTH, right);
     if (!digest_equal(text + BODY_LENGTH + 1, right))

@@ -136,7 +136,7 @@ int via_pop(const char *message, size_t bytes, char *out, size_t size)
     if (!find(message, bytes, &via))
         return -EBADMSG;
     if (via.end < via.line_end) /* more values follow the comma */
-        return replace(message, bytes, via.value, via.end + 1, " ", out, size);
+        return replace(message, bytes, via.value, via.end + 1, "", out, size);
     return replace(message, bytes, via.line, via.line_end, "", out, size);
 }
 

@@ -99,6 +99,7 @@ static void async_wakes_the_sleeping_loop(void **state)
     uv_thread_join(&thread);
     assert_in_range(fired_ms - started_ms, 25, 200);
     uv_close((uv_handle_t *)&stop, NULL);
+    loop_turn(loop, 0);
 }
 
 static void on_readable(uv_poll_t *handle, int status, int events)
