@@ -14,8 +14,8 @@
 struct auth_nonce {
     char text[DIGEST_NONCE_MAX];
     uint64_t made_s;
-    uint32_t count;                /* highest nonce count */
-    char response[DIGEST_HEX_MAX]; /* of that use: a retransmission has the same */
+    uint32_t count; /* highest nonce count */
+    uint64_t use;   /* of that use: a retransmission has the same */
     UT_hash_handle hh;
 };
 
@@ -54,9 +54,29 @@ static void seen_trim(struct auth *auth, uint64_t now_s)
     }
 }
 
+static void hash_text(uint64_t *hash, const char *text)
+{
+    for (; text && *text; text++)
+        *hash = (*hash ^ (unsigned char)*text) * 1099511628211u; /* FNV-1a */
+    *hash = (*hash ^ 255) * 1099511628211u;
+}
+
+static uint64_t use_of(const struct auth_origin *origin, const struct digest_credentials *c)
+{
+    char text[ADDRESS_TEXT_MAX];
+    uint64_t hash = 14695981039346656037u;
+
+    hash_text(&hash, c->response);
+    hash_text(&hash, address_format(origin->source, text));
+    hash_text(&hash, origin->sip->sip_call_id->i_id);
+    hash_text(&hash, origin->sip->sip_via ? origin->sip->sip_via->v_branch : NULL);
+    return hash ^ origin->sip->sip_cseq->cs_seq;
+}
+
 /* False when this use was there before. Without qop there is no count: then a nonce is good once.
  */
-static bool seen_advance(struct auth *auth, const struct digest_credentials *c, uint64_t now_s)
+static bool seen_advance(struct auth *auth, const struct digest_credentials *c, uint64_t use,
+                         uint64_t now_s)
 {
     uint32_t count = c->has_qop ? (uint32_t)strtoul(c->nc, NULL, 16) : 1;
     struct auth_nonce *nonce;
@@ -71,10 +91,10 @@ static bool seen_advance(struct auth *auth, const struct digest_credentials *c, 
         nonce->made_s = now_s;
         HASH_ADD_STR(auth->seen, text, nonce);
     } else if (count <= nonce->count) {
-        return count == nonce->count && !strcmp(nonce->response, c->response);
+        return count == nonce->count && use == nonce->use;
     }
     nonce->count = count;
-    snprintf(nonce->response, sizeof nonce->response, "%.*s", DIGEST_HEX_MAX - 1, c->response);
+    nonce->use = use;
     return true;
 }
 
@@ -92,8 +112,9 @@ static bool is_ours(const struct auth *auth, const msg_auth_t *header, struct di
     return !strcmp(c->realm, auth->conf->sip.domain);
 }
 
-enum auth_verdict auth_check(struct auth *auth, const sip_t *sip, const msg_auth_t *header,
-                             uint64_t now_s, const struct conf_phone **phone)
+enum auth_verdict auth_check(struct auth *auth, const struct auth_origin *origin,
+                             const msg_auth_t *header, uint64_t now_s,
+                             const struct conf_phone **phone)
 {
     struct digest_credentials c;
     const struct conf_phone *found;
@@ -113,13 +134,13 @@ enum auth_verdict auth_check(struct auth *auth, const sip_t *sip, const msg_auth
     /* The same work for everybody: an unknown user gets a secret that nobody has. */
     found = conf_phone_find(auth->conf, c.username);
     digest_response(&c, found && found->secret ? found->secret : "\x01no such phone",
-                    sip->sip_request->rq_method_name, right);
+                    origin->sip->sip_request->rq_method_name, right);
     equal = digest_equal(right, c.response);
     if (nonce != DIGEST_NONCE_FRESH)
         return AUTH_STALE;
     if (!equal || !found || !found->secret)
         return AUTH_WRONG;
-    if (!seen_advance(auth, &c, now_s))
+    if (!seen_advance(auth, &c, use_of(origin, &c), now_s))
         return AUTH_STALE;
     *phone = found;
     return AUTH_OK;

@@ -62,9 +62,10 @@ static void complain_auth(struct request *r)
 const struct conf_phone *request_authenticate(struct request *r, bool proxy)
 {
     const msg_auth_t *header = proxy ? r->in->sip_proxy_authorization : r->in->sip_authorization;
+    const struct auth_origin origin = {&r->flow.remote, r->in};
     const struct conf_phone *phone = NULL;
 
-    switch (auth_check(&r->sip->auth, r->in, header, (uint64_t)time(NULL), &phone)) {
+    switch (auth_check(&r->sip->auth, &origin, header, (uint64_t)time(NULL), &phone)) {
     case AUTH_OK:
         return phone;
     case AUTH_MISSING:
