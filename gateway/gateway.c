@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- media's workers, as the overlay may use them ----------------------------------------------
  */
@@ -96,7 +97,7 @@ static void open_signals(struct gateway *gateway)
 
 static int open_overlay(struct gateway *gateway)
 {
-    const struct overlay_workers workers = {
+    gateway->workers = (struct overlay_workers){
         .ctx = gateway->media,
         .count = workers_count,
         .pick = workers_pick,
@@ -104,17 +105,30 @@ static int open_overlay(struct gateway *gateway)
         .post = workers_post,
     };
     char why[256] = "";
-    int err = overlay_open(gateway->uv, gateway->conf, &workers, &overlay_events, gateway,
+    int err = overlay_open(gateway->uv, gateway->conf, &gateway->workers, &overlay_events, gateway,
                            &gateway->overlay, why, sizeof why);
     if (err)
         log_error(LOG_GATEWAY, NULL, "overlay: %s", *why ? why : strerror(-err));
     return err;
 }
 
+/* The folder of bindings and learnt supernodes, made when it is not there. */
+static int make_state_dir(const char *path)
+{
+    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+        return 0;
+    int err = -errno;
+    log_error(LOG_GATEWAY, NULL, "state_dir: %s cannot be made: %s", path, strerror(-err));
+    return err;
+}
+
 static int open_parts(struct gateway *gateway)
 {
     const struct conf *conf = gateway->conf;
-    int err = media_open(gateway->uv, &conf->media, &gateway->media);
+    int err = gateway->client ? 0 : make_state_dir(conf->state_dir);
+    if (err)
+        return err;
+    err = media_open(gateway->uv, &conf->media, &gateway->media);
     if (err) {
         log_error(LOG_GATEWAY, NULL, "media workers cannot start: %s", strerror(-err));
         return err;

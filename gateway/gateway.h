@@ -48,6 +48,7 @@ struct gateway {
     struct loop *loop;
     uv_loop_t *uv;
     struct media *media;
+    struct overlay_workers workers; /* media's, as the overlay uses them */
     struct overlay *overlay;
     struct sip *sip;
     struct admin *admin;

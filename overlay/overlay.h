@@ -57,7 +57,7 @@ struct overlay_events {
 
 /* Joins the realm of settings->realm.enrolment. Supernodes that do not answer are no error: it keeps
  * trying. -EINVAL with a message in `why` for an enrolment that cannot be used, -EADDRINUSE when the
- * listen address is taken. */
+ * listen address is taken. `conf` and `workers` must outlive it. */
 int overlay_open(uv_loop_t *loop, const struct conf *conf, const struct overlay_workers *workers,
                  const struct overlay_events *events, void *ctx, struct overlay **overlay, char *why,
                  size_t why_bytes);
