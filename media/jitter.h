@@ -13,7 +13,8 @@
 
 #include "media/rtp.h"
 
-#define JITTER_SLOTS 32
+/* 120 ms, the longest wait, of 10 ms packets, and some. */
+#define JITTER_SLOTS 16
 
 enum jitter_kind { JITTER_AUDIO, JITTER_EVENT, JITTER_SKIP /* a number that carries nothing */ };
 

@@ -1,5 +1,7 @@
 #include "media/learn.h"
 
+#include <netinet/in.h>
+
 /* Long enough for a phone's first packets to arrive, short enough to be hard to hit. */
 #define WINDOW_US 5000000
 /* Consecutive packets wanted from the named host at another port (its NAT), and from elsewhere. */
@@ -18,9 +20,25 @@ static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_st
     return address_equal(&x, &y);
 }
 
+/* "0.0.0.0" and port 0 are how old phones spell hold. To send there would reach ourselves. */
+static bool is_somewhere(const struct sockaddr_storage *address)
+{
+    struct sockaddr_storage plain = *address;
+    address_normalise(&plain);
+    if (plain.ss_family == AF_INET)
+        return ((struct sockaddr_in *)&plain)->sin_addr.s_addr != INADDR_ANY &&
+               address_port(&plain) != 0;
+    if (plain.ss_family == AF_INET6)
+        return !IN6_IS_ADDR_UNSPECIFIED(&((struct sockaddr_in6 *)&plain)->sin6_addr) &&
+               address_port(&plain) != 0;
+    return false;
+}
+
 void learn_begin(struct learn *learn, const struct sockaddr_storage *named, uint64_t now_us)
 {
-    *learn = (struct learn){.named = *named, .remote = *named};
+    *learn = (struct learn){0};
+    if (is_somewhere(named))
+        learn->named = learn->remote = *named;
     learn->open = true;
     learn->open_until_us = now_us + WINDOW_US;
 }

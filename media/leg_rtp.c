@@ -101,7 +101,7 @@ static int send_packet(struct leg *leg, bool rtcp, uint8_t *packet, size_t bytes
     }
     if (state->reports_from.ss_family)
         to = state->reports_from;
-    else if (leg->set.remote_rtcp.ss_family)
+    else if (leg->set.remote_rtcp.ss_family && address_port(&leg->set.remote_rtcp) != 0)
         to = leg->set.remote_rtcp;
     else if (address_port(&to) < UINT16_MAX)
         address_set_port(&to, (uint16_t)(address_port(&to) + 1));

@@ -12,10 +12,10 @@
  *   ECHO  sends back what it hears
  *   FILE  plays and records WAV files (the native client)
  *
- * Life: media_open -> media_bridge_open -> media_bridge_set as often as needed -> media_bridge_close
- * (reports the final figures, after which the bridge is gone) -> media_close. RTP sockets are bound
- * on the control thread by media_rtp_open, so an SDP answer needs no round trip to a worker, and
- * are owned by the bridge from the media_bridge_set that names them on.
+ * Life: media_open -> media_bridge_open -> media_bridge_set as often as needed ->
+ * media_bridge_close (reports the final figures, after which the bridge is gone) -> media_close.
+ * RTP sockets are bound on the control thread by media_rtp_open, so an SDP answer needs no round
+ * trip to a worker, and are owned by the bridge from the media_bridge_set that names them on.
  *
  * Threads: everything here is called on the control thread, except where it says "worker". Events
  * are delivered on the control thread, never from inside a call into this folder. Only inbox.c
@@ -24,7 +24,9 @@
  * RTP from a phone is accepted from the address that SDP named, or, inside a short learning window
  * after each media_bridge_set that changes `remote`, from the first address that sends several
  * well-formed consecutive packets of an expected payload type; after that never from a stranger
- * (RTP Bleed). Only a phone that sends from another address than it named needs the window.
+ * (RTP Bleed). Only a phone that sends from another address than it named needs the window. As long
+ * as nothing was ever heard, it opens again with each media_bridge_set that begins to receive
+ * (direction) or brings another socket.
  */
 #ifndef MEDIA_MEDIA_H
 #define MEDIA_MEDIA_H
@@ -39,10 +41,12 @@ struct media_bridge;
 
 /* Starts the workers. `control` is the loop of the control thread. 0 or negative errno. */
 int media_open(uv_loop_t *control, const struct conf_media *settings, struct media **media);
-/* Stops and joins the workers, then calls on_closed. All bridges must be closed before. */
+/* Stops and joins the workers, then calls on_closed. All bridges must be closed before (on_closed
+ * of each delivered), and whatever others have put on the workers' loops. */
 void media_close(struct media *media, void (*on_closed)(void *ctx), void *ctx);
 
-/* ---- workers (for the overlay's paths, wired up by the gateway) ------------------------------- */
+/* ---- workers (for the overlay's paths, wired up by the gateway) -------------------------------
+ */
 
 #define MEDIA_CONTROL (-1)
 int media_worker_count(const struct media *media);
@@ -50,23 +54,32 @@ int media_worker_count(const struct media *media);
 int media_worker_pick(const struct media *media);
 /* The loop of a worker; to be touched on that worker only. */
 uv_loop_t *media_worker_loop(struct media *media, int worker);
-/* Runs fn(arg) on a worker, or on the control thread with MEDIA_CONTROL; in the order posted. Any of
- * our threads may call. -ENOBUFS when that inbox is full: then nothing will be run. */
+/* Runs fn(arg) on a worker, or on the control thread with MEDIA_CONTROL; in the order posted. Any
+ * of our threads may call. -ENOBUFS when that inbox is full: then nothing will be run. */
 int media_post(struct media *media, int worker, void (*fn)(void *arg), void *arg);
 
-/* ---- RTP sockets ------------------------------------------------------------------------------ */
+/* ---- RTP sockets ------------------------------------------------------------------------------
+ */
 
 /* Binds an even RTP port and the odd RTCP port above it on `address` (its port is ignored) within
  * the configured range. -EADDRINUSE when the range is used up. */
-int media_rtp_open(struct media *media, const struct sockaddr_storage *address, struct media_rtp **rtp);
+int media_rtp_open(struct media *media, const struct sockaddr_storage *address,
+                   struct media_rtp **rtp);
 /* The bound RTP port. */
 uint16_t media_rtp_port(const struct media_rtp *rtp);
 /* Closes a socket pair that was never given to a bridge. */
 void media_rtp_close(struct media_rtp *rtp);
 
-/* ---- bridges ---------------------------------------------------------------------------------- */
+/* ---- bridges ----------------------------------------------------------------------------------
+ */
 
-enum media_leg_kind { MEDIA_LEG_NONE, MEDIA_LEG_RTP, MEDIA_LEG_PEER, MEDIA_LEG_ECHO, MEDIA_LEG_FILE };
+enum media_leg_kind {
+    MEDIA_LEG_NONE,
+    MEDIA_LEG_RTP,
+    MEDIA_LEG_PEER,
+    MEDIA_LEG_ECHO,
+    MEDIA_LEG_FILE
+};
 
 #define MEDIA_KEY_BYTES 28 /* AES-128 key, then the 12-byte salt */
 
@@ -77,18 +90,18 @@ struct media_leg {
 
     /* RTP and PEER */
     enum codec codec;
-    uint8_t payload_type;           /* what we send; received formats are told apart by `receive` */
-    int event_payload_type;         /* RFC 4733; -1: none */
-    int ptime_ms;                   /* what we send; 0: 20 */
+    uint8_t payload_type;   /* what we send; received formats are told apart by `receive` */
+    int event_payload_type; /* RFC 4733; -1: none */
+    int ptime_ms;           /* what we send; 0: 20 */
     struct {
         uint8_t payload_type;
         enum codec codec;
-    } receive[CODECS_MAX];          /* what the far end may send us (at least the codec above) */
+    } receive[CODECS_MAX]; /* what the far end may send us (at least the codec above) */
     int receive_count;
 
     /* RTP */
     struct media_rtp *rtp;
-    struct sockaddr_storage remote; /* family 0: not known yet */
+    struct sockaddr_storage remote;      /* family 0: not known yet */
     struct sockaddr_storage remote_rtcp; /* family 0: remote's port + 1 */
 
     /* PEER: `send` is called on the worker, with a packet that it must not keep */
@@ -111,8 +124,8 @@ struct media_stats {
     uint64_t forwarded, transcoded;           /* packets sent to this leg, by how they were made */
     uint32_t jitter_us, round_trip_us;        /* round trip by RTCP; 0: unknown */
     uint32_t remote_lost_per_mille;           /* as the far end reports by RTCP */
-    uint64_t first_in_us, first_out_us;       /* uv_hrtime()/1000 of the first packet; 0: none yet */
-    struct sockaddr_storage source;           /* where its packets really come from */
+    uint64_t first_in_us, first_out_us; /* uv_hrtime()/1000 of the first packet; 0: none yet */
+    struct sockaddr_storage source;     /* where its packets really come from */
 };
 
 struct media_events {
@@ -133,18 +146,25 @@ struct media_events {
 /* -EAGAIN when the worker is overloaded. */
 int media_bridge_open(struct media *media, int worker, const struct media_events *events, void *ctx,
                       struct media_bridge **bridge);
-/* Sets or changes a leg. Sequence numbers, timestamps and SSRC sent to the other leg stay continuous.
- * 0, or -EINVAL for a leg that cannot be (then nothing changed), -ENOENT for a file that cannot be
- * opened. */
-int media_bridge_set(struct media_bridge *bridge, enum media_side side, const struct media_leg *leg);
+/* Sets or changes a leg. A leg that is set to another kind, or to another `rtp`, closes the socket
+ * pair that it had. A FILE leg begins anew with each set. `event_payload_type` is only looked at
+ * for RTP and PEER, but there 0 is a payload type: say -1 for none. Sequence numbers, timestamps
+ * and SSRC sent to the other leg stay continuous. 0, or -EINVAL for a leg that cannot be (then
+ * nothing changed), -ENOENT for a file that cannot be opened. */
+int media_bridge_set(struct media_bridge *bridge, enum media_side side,
+                     const struct media_leg *leg);
 void media_bridge_ask(struct media_bridge *bridge);
-/* Sends a digit as RFC 4733 event to a leg. */
-int media_bridge_send_digit(struct media_bridge *bridge, enum media_side side, char digit, int duration_ms);
+/* Sends a digit as RFC 4733 event to a leg. -EINVAL: no digit; -ENOTSUP: the leg has no
+ * event_payload_type (or is no RTP or PEER leg). */
+int media_bridge_send_digit(struct media_bridge *bridge, enum media_side side, char digit,
+                            int duration_ms);
 /* Ends; on_closed follows. No other event is delivered after the call. */
 void media_bridge_close(struct media_bridge *bridge);
 
 /* Worker: a packet for the bridge's PEER leg has come in by the overlay. The bytes may be changed
- * (decrypted in place) and are not kept. */
+ * (decrypted in place) and are not kept. Harmless on a bridge that is gone: the order in which path
+ * and bridge are closed does not matter here; but `send` may be called until on_closed is delivered
+ * or another leg is set in its place. */
 void media_bridge_receive(void *bridge, uint8_t *packet, size_t bytes);
 
 #endif

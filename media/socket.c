@@ -5,6 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A flood at one socket must not keep the others waiting: what is left comes at the next turn. */
+#define ROUNDS_MAX 4
+
 void socket_batches_init(struct worker *worker)
 {
     struct send_batch *out = &worker->sending;
@@ -57,7 +60,7 @@ void socket_send(struct media_rtp *rtp, enum socket_side side, const uint8_t *pa
 static void read_all(struct media_rtp *rtp, enum socket_side side)
 {
     struct receive_batch *batch = &rtp->worker->receiving;
-    int count;
+    int count, rounds = 0;
     do {
         for (int i = 0; i < WORKER_BATCH; i++)
             batch->message[i].msg_hdr.msg_namelen = sizeof batch->from[i];
@@ -68,7 +71,7 @@ static void read_all(struct media_rtp *rtp, enum socket_side side)
             rtp->on_packet(rtp->ctx, side, batch->packet[i], batch->message[i].msg_len,
                            &batch->from[i]);
         }
-    } while (count == WORKER_BATCH);
+    } while (count == WORKER_BATCH && ++rounds < ROUNDS_MAX);
 }
 
 static void on_rtp(uv_poll_t *poll, int status, int events)

@@ -235,6 +235,34 @@ static void echo_sends_back(void **state)
     local_close(&local);
 }
 
+static void phones_may_speak_ipv6(void **state)
+{
+    struct local local;
+    struct sockaddr_storage address;
+    const struct media_leg echo = {.kind = MEDIA_LEG_ECHO, .direction = MEDIA_SENDRECV};
+    (void)state;
+    local_open(&local, CODEC_PCMU, CODEC_PCMU);
+    assert_int_equal(address_parse("[::1]:42998", &address), 0);
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(struct sockaddr_in6)) == 0) {
+        struct media_leg leg = local.leg_a;
+        uint8_t packet[RTP_PACKET_MAX] = {0x80};
+        assert_int_equal(media_rtp_open(local.node.media, &address, &leg.rtp), 0);
+        leg.remote = address;
+        assert_int_equal(media_bridge_set(local.call.bridge, MEDIA_A, &leg), 0);
+        assert_int_equal(media_bridge_set(local.call.bridge, MEDIA_B, &echo), 0);
+        node_run(&local.node, 20);
+        address_set_port(&address, media_rtp_port(leg.rtp));
+        sendto(fd, packet, 172, 0, (struct sockaddr *)&address, sizeof(struct sockaddr_in6));
+        node_run(&local.node, 20);
+        assert_int_equal(recv(fd, packet, sizeof packet, 0), 172);
+    } else {
+        print_message("no IPv6 here\n");
+    }
+    close(fd);
+    local_close(&local);
+}
+
 static void other_ptimes_are_framed_anew(void **state)
 {
     static const int ptimes_ms[] = {10, 20, 30, 40, 60};
@@ -303,6 +331,44 @@ static void silence_is_told_once(void **state)
     node_run(&node, 1200);
     assert_int_equal(call.silences, 1);
     call_close(&node, &call);
+    phone_close(&phone);
+    node_close(&node);
+}
+
+/* Two nodes tell each other by RTCP how long the way is, and what is lost on it. */
+static void reports_tell_of_the_way(void **state)
+{
+    struct node node;
+    struct phone phone;
+    struct call near, far;
+    struct wire there = {0}, back = {0};
+    (void)state;
+    node_open(&node, 1, 0);
+    phone_open(&phone, CODEC_PCMU);
+    call_open(&node, &near, 0);
+    call_open(&node, &far, 0);
+    there = (struct wire){.media = node.media, .to_bridge = far.bridge, .lose_each = 5};
+    back = (struct wire){.media = node.media, .to_bridge = near.bridge};
+    struct media_leg leg = phone_leg(&node, &phone);
+    assert_int_equal(media_bridge_set(near.bridge, MEDIA_A, &leg), 0);
+    leg = wire_leg(&there, CODEC_OPUS, true);
+    assert_int_equal(media_bridge_set(near.bridge, MEDIA_B, &leg), 0);
+    leg = wire_leg(&back, CODEC_OPUS, false);
+    assert_int_equal(media_bridge_set(far.bridge, MEDIA_A, &leg), 0);
+    leg = (struct media_leg){.kind = MEDIA_LEG_ECHO, .direction = MEDIA_SENDRECV};
+    assert_int_equal(media_bridge_set(far.bridge, MEDIA_B, &leg), 0);
+    const struct media_stats *stats = &near.stats[MEDIA_B];
+    for (int i = 0; i < 500 && (!stats->round_trip_us || !stats->remote_lost_per_mille); i++) {
+        phone_speak(&phone, 440, 20);
+        node_run(&node, 20);
+        phone_listen(&phone);
+        call_ask(&node, &near);
+    }
+    assert_in_range(stats->round_trip_us, 1, 500000);
+    assert_in_range(stats->remote_lost_per_mille, 100, 300);
+    assert_true(stats->packets_in > 0 && stats->first_in_us > 0);
+    call_close(&node, &near);
+    call_close(&node, &far);
     phone_close(&phone);
     node_close(&node);
 }
@@ -466,9 +532,11 @@ int main(void)
         cmocka_unit_test(digits_pass),
         cmocka_unit_test(digits_of_our_own_are_sent),
         cmocka_unit_test(echo_sends_back),
+        cmocka_unit_test(phones_may_speak_ipv6),
         cmocka_unit_test(other_ptimes_are_framed_anew),
         cmocka_unit_test(comfort_noise_is_no_loss),
         cmocka_unit_test(silence_is_told_once),
+        cmocka_unit_test(reports_tell_of_the_way),
         cmocka_unit_test(files_are_played_and_recorded),
         cmocka_unit_test(wrong_legs_are_refused),
         cmocka_unit_test(a_thousand_come_and_go),

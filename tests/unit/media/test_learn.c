@@ -101,6 +101,21 @@ static void without_a_name_somebody_is_learnt(void **state)
          {40, NAT, 3, LEARN_REJECT, NULL}, {60, NAT, 4, LEARN_ACCEPT, NAT});
 }
 
+static void nowhere_is_no_address(void **state)
+{
+    static const char *const nowhere[] = {"0.0.0.0:4000", "[::]:4000", "[::ffff:0.0.0.0]:4000",
+                                          "192.0.2.1:0"};
+    (void)state;
+    for (size_t i = 0; i < COUNT(nowhere); i++) {
+        struct sockaddr_storage named;
+        struct learn learn;
+        assert_int_equal(address_parse(nowhere[i], &named), 0);
+        learn_begin(&learn, &named, 0);
+        assert_int_equal(learn.remote.ss_family, 0);
+        assert_int_equal(learn.named.ss_family, 0);
+    }
+}
+
 static void the_window_opens_again_until_something_was_heard(void **state)
 {
     struct sockaddr_storage named, nat;
@@ -144,6 +159,7 @@ int main(void)
         cmocka_unit_test(the_window_closes),
         cmocka_unit_test(the_named_address_wins_it_back),
         cmocka_unit_test(without_a_name_somebody_is_learnt),
+        cmocka_unit_test(nowhere_is_no_address),
         cmocka_unit_test(the_window_opens_again_until_something_was_heard),
         cmocka_unit_test(reports_come_from_the_same_host),
     };
