@@ -185,11 +185,15 @@ static int check_options(const struct client *client)
 
 static struct conf *client_conf(const struct client *client)
 {
-    if (client->config)
-        return command_load(client->config);
-    struct conf *conf = conf_default();
-    if (conf)
+    struct conf *conf = client->config ? command_load(client->config) : conf_default();
+    if (!conf)
+        return NULL;
+    if (client->enrolment) {
+        free(conf->realm.enrolment);
         conf->realm.enrolment = strdup(client->enrolment);
+    }
+    /* Called under the names of the enrolment, whatever else that node does elsewhere. */
+    conf->overlay.roles = CONF_ROLE_CLIENT | CONF_ROLE_GATEWAY;
     return conf;
 }
 
