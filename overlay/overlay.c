@@ -107,6 +107,7 @@ static int open_parts(struct overlay *overlay)
         .loop = overlay->loop,
         .workers = overlay->workers,
         .reservation = overlay_on_reservation,
+        .ended = overlay_on_tunnel_ended,
         .ctx = overlay,
     };
     unsigned roles = roles_in_force(overlay);
@@ -161,7 +162,6 @@ static void close_listener(struct overlay *overlay)
 /* Everything that is open, in the order that lets each part still use what it needs. */
 static void close_parts(struct overlay *overlay)
 {
-    overlay->open++; /* until all have been asked */
     if (overlay->core)
         core_free(overlay->core);
     overlay->core = NULL;
@@ -182,7 +182,7 @@ static void close_parts(struct overlay *overlay)
     uv_close((uv_handle_t *)&overlay->wake, on_handle_closed);
     uv_close((uv_handle_t *)&overlay->leave, on_handle_closed);
     uv_close((uv_handle_t *)&overlay->deliver, on_handle_closed);
-    let_go(overlay);
+    let_go(overlay); /* all have been asked */
 }
 
 static void on_leave(uv_timer_t *timer)
@@ -220,6 +220,7 @@ int overlay_open(uv_loop_t *loop, const struct conf *conf, const struct overlay_
     made = calloc(1, sizeof *made);
     if (!made)
         return -ENOMEM;
+    made->open = 1;
     made->loop = loop;
     made->conf = conf;
     made->workers = workers;

@@ -150,6 +150,14 @@ int overlay_on_reservation(void *ctx, const uint8_t tunnel[16],
     return core_reservation(((struct overlay *)ctx)->core, tunnel, asker, peer);
 }
 
+void overlay_on_tunnel_ended(void *ctx, const uint8_t tunnel[16])
+{
+    struct overlay *overlay = ctx;
+
+    if (overlay->core)
+        core_reservation_end(overlay->core, tunnel);
+}
+
 void overlay_on_way(void *ctx, void *path, const char *text)
 {
     struct overlay *overlay = ctx;

@@ -31,7 +31,7 @@ struct overlay {
     uv_async_t deliver;
     uint64_t leave_since_ms;
     bool is_closing;
-    int open; /* parts not closed yet */
+    int open; /* parts not closed yet, and one until closing has begun with all */
     void (*on_closed)(void *ctx);
     void *closed_ctx;
 };
@@ -48,6 +48,7 @@ int overlay_on_reserve(void *ctx, const uint8_t peer[OVERLAY_NODE_ID_BYTES],
 int overlay_on_reservation(void *ctx, const uint8_t tunnel[16],
                            const uint8_t asker[OVERLAY_NODE_ID_BYTES],
                            uint8_t peer[OVERLAY_NODE_ID_BYTES]);
+void overlay_on_tunnel_ended(void *ctx, const uint8_t tunnel[16]);
 void overlay_on_way(void *ctx, void *path, const char *text);
 
 #endif
