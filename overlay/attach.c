@@ -10,6 +10,9 @@
 #define FELLOWS_MAX 32 /* of a supernode, by its own dialling */
 /* A link that lasted so long was no failure. */
 #define STABLE_MS 30000
+/* How often a node with one supernode asks it for others. */
+#define ALONE_FIRST_MS 500
+#define ALONE_MAX_MS 30000
 /* The other one becomes home only when it is clearly nearer. */
 #define NEARER_BY_US 5000
 
@@ -106,6 +109,21 @@ static void set_next_step(struct core *core)
                  "no supernode is known: neither enrolment nor settings name one");
 }
 
+/* Our one supernode may have learnt of others since its Welcome. */
+static void ask_for_others(struct core *core, uint64_t now_ms)
+{
+    if (core->is_supernode || core->is_leaving || core->upstream_count != 1)
+        return;
+    if (now_ms >= core->alone_ms) {
+        peer_ping(core->upstream[0], true);
+        core->alone_ms = now_ms + core->alone_pause_ms;
+        core->alone_pause_ms =
+            core->alone_pause_ms < ALONE_MAX_MS ? 2 * core->alone_pause_ms : ALONE_MAX_MS;
+    }
+    if (!core->attach_timer.place || core->attach_timer.at_ms > core->alone_ms)
+        core_timer_set(core, &core->attach_timer, core->alone_ms);
+}
+
 static void attach_step(void *owner)
 {
     struct core *core = owner;
@@ -118,6 +136,7 @@ static void attach_step(void *owner)
         attach_dial(core, host);
     }
     set_next_step(core);
+    ask_for_others(core, now_ms);
 }
 
 void attach_connected(struct core *core, struct peer *peer)
@@ -170,6 +189,8 @@ static void upstreams_changed(struct core *core, const char *why)
     tell_attached(core, why);
     lookup_on_upstreams_changed(core);
     call_on_upstreams_changed(core);
+    core->alone_pause_ms = ALONE_FIRST_MS;
+    core->alone_ms = core_now(core) + ALONE_FIRST_MS;
     attach_wake(core);
 }
 
@@ -234,15 +255,21 @@ static void on_welcome(struct core *core, struct peer *peer, const Sallyport__En
     attach_add(core, peer);
 }
 
+/* Welcome again: the answer to ask_for_others. */
+static void on_news(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)
+{
+    peer->relays = envelope->welcome->relay;
+    host_learn_all(core, envelope->welcome->supernodes, envelope->welcome->n_supernodes);
+    attach_wake(core);
+}
+
 struct peer *attach_upstream(const struct core *core, int attempt)
 {
-    int count = core->upstream_count;
-
-    if (count == 0)
+    if (core->upstream_count == 0)
         return NULL;
-    bool swap =
-        count == 2 && peer_is_suspect(core->upstream[0]) && !peer_is_suspect(core->upstream[1]);
-    return core->upstream[(attempt + swap) % count];
+    struct peer *chosen = core->upstream[attempt % core->upstream_count];
+    struct peer *other = core->upstream[(attempt + 1) % core->upstream_count];
+    return peer_is_suspect(chosen) && !peer_is_suspect(other) ? other : chosen;
 }
 
 void attach_homes(const struct core *core, struct homes *homes)
@@ -322,6 +349,7 @@ const struct role role_upstream = {
         {
             [SALLYPORT__ENVELOPE__BODY_PING] = peer_on_ping,
             [SALLYPORT__ENVELOPE__BODY_PONG] = peer_on_pong,
+            [SALLYPORT__ENVELOPE__BODY_WELCOME] = on_news,
             [SALLYPORT__ENVELOPE__BODY_GOODBYE] = attach_on_goodbye,
             [SALLYPORT__ENVELOPE__BODY_PUBLISHED] = publish_on_published,
             [SALLYPORT__ENVELOPE__BODY_FOUND] = lookup_on_found,

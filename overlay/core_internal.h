@@ -93,7 +93,8 @@ struct peer *peer_new(struct core *core, core_link link, const struct role *role
 struct peer *peer_find(const struct core *core, core_link link);
 /* Sends; 0, -ENOBUFS (the link will be cut), -EMSGSIZE, -ENOTCONN (not up yet). */
 int peer_send(struct peer *peer, Sallyport__Envelope *envelope);
-/* A Ping now, unless one is unanswered. */
+/* A Ping now, unless one is unanswered; `is_alone` asks for other supernodes too. */
+void peer_ping(struct peer *peer, bool is_alone);
 void peer_probe(struct peer *peer);
 /* The same, unless something came from it just now. */
 void peer_probe_if_quiet(struct peer *peer);
@@ -174,8 +175,8 @@ void attach_add(struct core *core, struct peer *peer);
 /* A link to a supernode ended: log and back-off. */
 void attach_lost(struct core *core, struct peer *peer, const char *why);
 void attach_on_goodbye(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
-/* The upstream to use for the given attempt (0, 1, …): home first, those that owe a Pong last;
- * NULL: not attached. */
+/* The upstream to use for the given attempt (0, 1, …): home first, one that owes a Pong only when
+ * the other does too; NULL: not attached. */
 struct peer *attach_upstream(const struct core *core, int attempt);
 /* Where we are attached, for records and offers. */
 void attach_homes(const struct core *core, struct homes *homes);
@@ -279,6 +280,7 @@ struct core {
     struct peer *upstream[UPSTREAMS_MAX]; /* home first */
     int upstream_count;
     bool is_told_attached;
+    uint64_t alone_ms, alone_pause_ms; /* when a lonely node asks for a standby again */
     struct core_timer attach_timer;
     char last_error[128];
 

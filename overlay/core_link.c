@@ -125,7 +125,7 @@ void peer_ready(struct peer *peer, const struct role *role)
                    peer->is_dialled ? next_idle(peer) : peer->heard_ms + SILENCE_MAX_MS);
 }
 
-void peer_probe(struct peer *peer)
+void peer_ping(struct peer *peer, bool is_alone)
 {
     Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
     Sallyport__Ping ping = SALLYPORT__PING__INIT;
@@ -134,10 +134,16 @@ void peer_probe(struct peer *peer)
         return;
     peer->ping_ms = core_now(peer->core);
     ping.number = ++peer->ping_number;
+    ping.alone = is_alone;
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_PING;
     envelope.ping = &ping;
     peer_send(peer, &envelope);
     core_timer_set(peer->core, &peer->timer, peer->ping_ms + PONG_MAX_MS);
+}
+
+void peer_probe(struct peer *peer)
+{
+    peer_ping(peer, false);
 }
 
 void peer_probe_if_quiet(struct peer *peer)
@@ -187,11 +193,12 @@ void peer_on_ping(struct core *core, struct peer *peer, const Sallyport__Envelop
     Sallyport__Envelope reply = SALLYPORT__ENVELOPE__INIT;
     Sallyport__Pong pong = SALLYPORT__PONG__INIT;
 
-    (void)core;
     pong.number = envelope->ping->number;
     reply.body_case = SALLYPORT__ENVELOPE__BODY_PONG;
     reply.pong = &pong;
     peer_send(peer, &reply);
+    if (envelope->ping->alone && peer->role == &role_client)
+        serve_welcome(core, peer);
 }
 
 void peer_on_pong(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)

@@ -56,7 +56,7 @@ static bool ask(struct lookup *lookup, struct peer *peer)
 static bool ask_next(struct lookup *lookup)
 {
     for (int i = 0; i < lookup->core->upstream_count; i++)
-        if (ask(lookup, attach_upstream(lookup->core, i)))
+        if (ask(lookup, attach_upstream(lookup->core, i)) || ask(lookup, lookup->core->upstream[i]))
             return true;
     return false;
 }

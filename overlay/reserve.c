@@ -32,7 +32,7 @@ int core_reserve(struct core *core, const uint8_t peer_node[OVERLAY_NODE_ID_BYTE
     Sallyport__Reserve reserve = SALLYPORT__RESERVE__INIT;
 
     for (int i = 0; i < core->upstream_count; i++) {
-        struct peer *peer = attach_upstream(core, i);
+        struct peer *peer = core->upstream[i];
         if (!peer->relays)
             continue;
         reserve.tunnel.data = (uint8_t *)tunnel;

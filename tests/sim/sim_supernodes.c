@@ -146,10 +146,8 @@ static void a_supernode_serves_itself(uint64_t seed)
     struct world world;
 
     world_init(&world, seed);
-    struct sim_node *berlin = world_supernode(&world, "hauptstadt");
-    struct sim_node *paris = world_supernode(&world, "capitale");
-    berlin->roles |= CONF_ROLE_GATEWAY;
-    paris->roles |= CONF_ROLE_GATEWAY;
+    struct sim_node *berlin = world_both(&world, "hauptstadt");
+    struct sim_node *paris = world_both(&world, "capitale");
     sim_node_start(berlin);
     world_run(&world, 100);
     sim_check(&world, berlin->is_told_attached);

@@ -200,6 +200,11 @@ struct sim_node *world_supernode(struct world *world, const char *site)
     return add_node(world, site, CONF_ROLE_SUPERNODE | CONF_ROLE_RELAY, 0);
 }
 
+struct sim_node *world_both(struct world *world, const char *site)
+{
+    return add_node(world, site, CONF_ROLE_SUPERNODE | CONF_ROLE_RELAY | CONF_ROLE_GATEWAY, 0);
+}
+
 struct sim_node *world_gateway(struct world *world, const char *site)
 {
     return add_node(world, site, CONF_ROLE_GATEWAY, 0);

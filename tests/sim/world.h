@@ -103,6 +103,8 @@ uint64_t world_random(struct world *world, uint64_t below);
 /* A supernode (with an address) or a gateway (without); `site` names the identity too. */
 struct sim_node *world_supernode(struct world *world, const char *site);
 struct sim_node *world_gateway(struct world *world, const char *site);
+/* A supernode that is a gateway too. */
+struct sim_node *world_both(struct world *world, const char *site);
 /* The same, of another identity with the same site. */
 struct sim_node *world_twin(struct world *world, const char *site);
 void sim_node_knows(struct sim_node *node, const struct sim_node *supernode);
