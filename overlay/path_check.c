@@ -14,8 +14,9 @@
 #define RETRY_MS 500
 #define KEEP_MS 2000  /* the way that carries calls */
 #define IDLE_MS 15000 /* the others; shorter than any sane NAT forgets */
-#define LOST_AFTER 4  /* unanswered checks: with KEEP_MS and RETRY_MS a dead way is left after 4 s \
-                       */
+#define LOST_AFTER                                                                 \
+    4 /* unanswered checks: with KEEP_MS and RETRY_MS a dead way is left after 4 s \
+       */
 #define NUMBER_BYTES 6
 #define NUMBERS_KEPT 64
 
@@ -81,17 +82,30 @@ static struct path_probe *next_probe(struct path_way *way, uint64_t now_ms)
     return probe;
 }
 
+/* What ended this way has probably ended the others of its kind, too: they are proved again, which
+ * takes one round trip, before one of them is trusted. */
+static void lose(const struct path_way *lost, uint64_t now_ms)
+{
+    struct path *path = lost->path;
+    struct path_way *way;
+
+    TAILQ_FOREACH(way, &path->live.ways, next)
+    {
+        if (way->ops != lost->ops)
+            continue;
+        way->is_proved = false;
+        path_check_hurry(way, now_ms);
+    }
+    path_live_choose(path);
+}
+
 void path_check_send(struct path_way *way, uint64_t now_ms)
 {
     struct path *path = way->path;
     uint8_t message[STUN_MESSAGE_MAX];
 
-    if (way->is_proved && way->unanswered >= LOST_AFTER) {
-        way->is_proved = false;
-        way->unanswered = 0;
-        way->hurry_until_ms = now_ms + HURRY_MS;
-        path_live_choose(path);
-    }
+    if (way->is_proved && way->unanswered >= LOST_AFTER)
+        lose(way, now_ms);
     struct path_probe *probe = next_probe(way, now_ms);
     size_t bytes = stun_encode_request(message, probe->transaction, path->username, path->send_key);
     way->ops->send(way, message, bytes); /* one that fails is one that is not answered */

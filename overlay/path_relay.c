@@ -1,13 +1,11 @@
 /* The way through a relay: outgoing TLS, RelayBind, then RFC 4571 frames.
  *
- * What TCP has not sent stays short (SEND_AHEAD_BYTES); the rest waits in a queue that forgets what
- * is too old. That the relay has bound us says nothing about the far end: the way is proved by
- * checks that go through, like any other.
+ * That the relay has bound us says nothing about the far end: the way is proved by checks that go
+ * through, like any other.
  */
 #include "overlay/path_worker.h"
 #include "overlay/relay_frame.h"
-#include "overlay/stream.h"
-#include "overlay/tls.h"
+#include "overlay/relay_pipe.h"
 
 #include "conf/log.h"
 
@@ -22,8 +20,6 @@
 #define BIND_TIMEOUT_MS 5000
 #define BACKOFF_MIN_MS 500
 #define BACKOFF_MAX_MS 16000
-#define SEND_AHEAD_BYTES 2048 /* a dozen packets of voice */
-#define PUMP_MS 5
 
 enum leg_state { LEG_DOWN, LEG_DIALLING, LEG_BINDING, LEG_BOUND };
 
@@ -31,12 +27,10 @@ enum leg_state { LEG_DOWN, LEG_DIALLING, LEG_BINDING, LEG_BOUND };
 struct leg {
     struct relay_way *relay;
     enum leg_state state;
-    struct tls_stream *stream; /* unless DOWN */
+    struct relay_pipe pipe; /* its stream: unless DOWN */
     unsigned failures;
     uint64_t deadline_ms; /* DOWN: to dial again; BINDING: to give up */
     struct relay_first first;
-    struct stream_frames frames;
-    struct stream_queue queue;
 };
 
 struct relay_way {
@@ -49,25 +43,6 @@ struct relay_way {
 /* ---- what goes out ----------------------------------------------------------------------------
  */
 
-static bool is_stalled(const struct leg *leg)
-{
-    return tls_stream_queued(leg->stream) > SEND_AHEAD_BYTES;
-}
-
-static void pump(struct leg *leg)
-{
-    uint64_t now_ms = uv_now(leg->relay->way.path->worker->loop);
-    const uint8_t *frame;
-    size_t bytes;
-
-    while (leg->state == LEG_BOUND && !stream_queue_is_empty(&leg->queue) && !is_stalled(leg)) {
-        if (!(frame = stream_queue_peek(&leg->queue, now_ms, &bytes)))
-            return;
-        tls_stream_send(leg->stream, frame, bytes);
-        stream_queue_pop(&leg->queue);
-    }
-}
-
 static struct leg *bound_leg(struct relay_way *relay)
 {
     for (int i = 0; i < CONNECTIONS; i++)
@@ -79,19 +54,10 @@ static struct leg *bound_leg(struct relay_way *relay)
 static int relay_send(struct path_way *way, const uint8_t *packet, size_t bytes)
 {
     struct leg *leg = bound_leg((struct relay_way *)way);
-    uint8_t frame[STREAM_LENGTH_BYTES + STREAM_PACKET_MAX];
 
     if (!leg)
         return -ENOTCONN;
-    if (bytes > STREAM_PACKET_MAX)
-        return -EMSGSIZE;
-    if (!stream_queue_is_empty(&leg->queue) || is_stalled(leg)) {
-        path_live_wake(way->path);
-        return stream_queue_put(&leg->queue, packet, bytes, uv_now(way->path->worker->loop));
-    }
-    stream_frame_length(frame, bytes);
-    memcpy(frame + STREAM_LENGTH_BYTES, packet, bytes);
-    return tls_stream_send(leg->stream, frame, STREAM_LENGTH_BYTES + bytes);
+    return relay_pipe_send(&leg->pipe, packet, bytes, uv_now(way->path->worker->loop));
 }
 
 /* ---- connections ------------------------------------------------------------------------------
@@ -106,15 +72,13 @@ static void drop_stream(struct leg *leg)
 {
     struct path_worker *worker = leg->relay->way.path->worker;
 
-    if (leg->stream) {
+    if (leg->pipe.stream) {
         worker->lingering++;
-        tls_stream_close_then(leg->stream, on_stream_gone, worker);
+        tls_stream_close_then(leg->pipe.stream, on_stream_gone, worker);
     }
-    leg->stream = NULL;
     leg->state = LEG_DOWN;
     leg->first.have = 0;
-    leg->frames.have = 0;
-    stream_queue_fini(&leg->queue);
+    relay_pipe_fini(&leg->pipe);
 }
 
 static void fail(struct leg *leg, const char *why)
@@ -148,6 +112,7 @@ static void on_up(void *ctx, struct tls_stream *stream, const struct certificate
         return;
     }
     leg->state = LEG_BINDING;
+    relay_pipe_start(&leg->pipe, stream);
     leg->deadline_ms = uv_now(leg->relay->way.path->worker->loop) + BIND_TIMEOUT_MS;
     tls_stream_send(stream, frame, relay_bind_encode(leg->relay->tunnel, frame));
     path_live_wake(leg->relay->way.path);
@@ -189,7 +154,7 @@ static void on_data(void *ctx, struct tls_stream *stream, const uint8_t *data, s
     (void)stream;
     if (leg->state == LEG_BINDING && take_bound(leg, &data, &bytes) <= 0)
         return;
-    while ((got = stream_frames_next(&leg->frames, &data, &bytes, &packet, &packet_bytes)) > 0)
+    while ((got = stream_frames_next(&leg->pipe.frames, &data, &bytes, &packet, &packet_bytes)) > 0)
         path_worker_receive(way->path->worker, way, NULL, packet, packet_bytes);
     if (got < 0)
         fail(leg, "it sent a frame that is too long");
@@ -203,8 +168,11 @@ static void on_down(void *ctx, struct tls_stream *stream, const char *why)
 
 static void on_drain(void *ctx, struct tls_stream *stream)
 {
+    struct leg *leg = ctx;
+
     (void)stream;
-    pump(ctx);
+    if (leg->state == LEG_BOUND)
+        relay_pipe_drain(&leg->pipe, uv_now(leg->relay->way.path->worker->loop));
 }
 
 static const struct tls_stream_events stream_events = {
@@ -221,9 +189,9 @@ static void dial(struct leg *leg)
                             .timeout_ms = DIAL_TIMEOUT_MS};
 
     leg->state = LEG_DIALLING;
-    int err = tls_stream_dial(path->worker->loop, &dial, &stream_events, leg, &leg->stream);
+    int err = tls_stream_dial(path->worker->loop, &dial, &stream_events, leg, &leg->pipe.stream);
     if (err < 0) {
-        leg->stream = NULL;
+        leg->pipe.stream = NULL;
         fail(leg, uv_strerror(err));
     }
 }
@@ -239,10 +207,7 @@ static uint64_t tick_leg(struct leg *leg, uint64_t now_ms)
         dial(leg);
     else if (leg->state == LEG_BINDING && now_ms >= leg->deadline_ms)
         fail(leg, "no answer to RelayBind");
-    pump(leg);
 
-    if (leg->state == LEG_BOUND)
-        return stream_queue_is_empty(&leg->queue) ? PATH_NEVER : now_ms + PUMP_MS;
     if (leg->state == LEG_BINDING || (leg->state == LEG_DOWN && is_wanted))
         return leg->deadline_ms;
     return PATH_NEVER;

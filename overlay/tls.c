@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -310,6 +312,19 @@ size_t tls_stream_queued(const struct tls_stream *stream)
         ioctl(fd, SIOCOUTQNSD, &unsent) < 0)
         unsent = 0;
     return waiting(stream) + (size_t)unsent;
+}
+
+void tls_stream_limit_unsent(struct tls_stream *stream, unsigned bytes)
+{
+    uv_os_fd_t fd;
+
+    if (stream->tcp && uv_fileno((uv_handle_t *)stream->tcp, &fd) == 0)
+        setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes);
+}
+
+bool tls_stream_is_stalled(const struct tls_stream *stream)
+{
+    return stream->writing != NULL;
 }
 
 int tls_stream_unread(struct tls_stream *stream, const uint8_t *data, size_t bytes)

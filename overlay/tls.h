@@ -49,6 +49,11 @@ int tls_stream_send(struct tls_stream *stream, const uint8_t *data, size_t bytes
 /* Bytes handed over but not yet taken by the kernel: uv's queue plus what TCP has not sent
  * (SIOCOUTQNSD). */
 size_t tls_stream_queued(const struct tls_stream *stream);
+/* For voice: the kernel takes no more once so many bytes are unsent (TCP_NOTSENT_LOWAT); the rest
+ * waits here, and on_drain tells when it is gone. Once up. */
+void tls_stream_limit_unsent(struct tls_stream *stream, unsigned bytes);
+/* Does the kernel take no more for now? Then on_drain will come. */
+bool tls_stream_is_stalled(const struct tls_stream *stream);
 /* Plain bytes that were received and not used yet go along with the stream to the other loop.
  * Called on the old loop's thread; afterwards the stream belongs to `loop`'s thread once
  * tls_stream_resume was called there. */

@@ -10,7 +10,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-#define LAB_WORKERS 2
+#define LAB_WORKERS 3 /* two for paths, one for the relay */
+#define LAB_PATH_WORKERS 2
 #define LAB_INBOX 8 /* so small that posts fail now and then */
 
 struct lab_job {
@@ -74,12 +75,12 @@ static inline int lab_post(void *ctx, int worker, void (*fn)(void *arg), void *a
 static inline int lab_count(void *ctx)
 {
     (void)ctx;
-    return LAB_WORKERS;
+    return LAB_PATH_WORKERS;
 }
 
 static inline int lab_pick(void *ctx)
 {
-    return ((struct lab *)ctx)->next++ % LAB_WORKERS;
+    return ((struct lab *)ctx)->next++ % LAB_PATH_WORKERS;
 }
 
 static inline uv_loop_t *lab_loop(void *ctx, int worker)
@@ -204,7 +205,7 @@ struct lab_node {
     int ways;           /* how often */
     atomic_int packets; /* that its listener heard */
     atomic_int last_byte;
-    bool is_closed;
+    bool is_listening, is_closed;
     char relay[ADDRESS_TEXT_MAX]; /* "" when its home has no relay */
     int (*reserved)(void *ctx, const uint8_t *owner, const uint8_t *peer, const uint8_t *tunnel);
     void *reserved_ctx;
@@ -260,14 +261,6 @@ static inline bool lab_node_is_closed(void *arg)
     return ((struct lab_node *)arg)->is_closed;
 }
 
-static inline void lab_close(struct lab_node *node)
-{
-    paths_close(node->paths, lab_node_on_closed, node);
-    if (!lab_run(node->lab, lab_node_is_closed, node, 5000))
-        abort();
-    identity_free(node->identity);
-}
-
 /* Worker. */
 static inline void lab_receive(void *receiver, uint8_t *packet, size_t bytes)
 {
@@ -297,6 +290,7 @@ static inline int lab_call(struct lab_node *caller, struct lab_node *callee)
     struct lab_node *ends[] = {caller, callee};
     for (int i = 0; i < 2; i++) {
         paths_hold(ends[i]->path);
+        ends[i]->is_listening = true;
         paths_listen(ends[i]->path, ends[i]->ssrc_in, lab_receive, ends[i]);
     }
     return 0;
@@ -320,8 +314,19 @@ static inline void lab_hang_up(struct lab_node *node)
     if (!lab_run(node->lab, lab_flag, &is_closed, 5000))
         abort();
     paths_release(node->paths, node->path, node->ssrc_in);
+    node->is_listening = false;
     node->path = NULL;
     node->way[0] = '\0';
+}
+
+static inline void lab_close(struct lab_node *node)
+{
+    if (node->path && node->is_listening) /* a test that failed half way */
+        lab_hang_up(node);
+    paths_close(node->paths, lab_node_on_closed, node);
+    if (!lab_run(node->lab, lab_node_is_closed, node, 5000))
+        abort();
+    identity_free(node->identity);
 }
 
 static inline bool lab_has_way(void *arg)

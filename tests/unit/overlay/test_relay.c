@@ -1,0 +1,684 @@
+/* Paths through a relay, over real TLS: two nodes, a supernode, and others who want to join in. */
+#include "overlay/path_control.h"
+#include "overlay/relay_frame.h"
+#include "overlay/relay_tunnel.h"
+#include "overlay/tls.h"
+#include "tests/unit/overlay/path_fixture.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define TUNNELS_MAX 8
+#define PORT_MIN 52000
+#define PORT_MAX 53999
+
+struct supernode {
+    struct lab *lab;
+    struct identity *identity;
+    struct overlay_workers workers; /* the lab's third alone */
+    uv_tcp_t listener;
+    struct relay *relay;
+    char address[ADDRESS_TEXT_MAX];
+    struct {
+        uint8_t tunnel[16], asker[OVERLAY_NODE_ID_BYTES], peer[OVERLAY_NODE_ID_BYTES];
+    } reserved[TUNNELS_MAX];
+    int reserved_count, ended, binds;
+    bool is_closed;
+};
+
+struct relayed {
+    struct lab lab;
+    struct lab_node berlin, paris;
+    struct supernode supernode;
+};
+
+/* ---- the supernode ----------------------------------------------------------------------------
+ */
+
+static int one(void *ctx)
+{
+    (void)ctx;
+    return 1;
+}
+
+static uv_loop_t *third_loop(void *ctx, int worker)
+{
+    (void)worker;
+    return lab_loop(ctx, LAB_PATH_WORKERS);
+}
+
+static int third_post(void *ctx, int worker, void (*fn)(void *arg), void *arg)
+{
+    return lab_post(ctx, worker < 0 ? worker : LAB_PATH_WORKERS, fn, arg);
+}
+
+static int on_reserve(void *ctx, const uint8_t *owner, const uint8_t *peer, const uint8_t *tunnel)
+{
+    struct supernode *supernode = ctx;
+    int i = 0;
+
+    while (i < supernode->reserved_count && memcmp(supernode->reserved[i].tunnel, tunnel, 16) != 0)
+        i++;
+    assert_true(i < TUNNELS_MAX);
+    memcpy(supernode->reserved[i].tunnel, tunnel, 16);
+    memcpy(supernode->reserved[i].asker, owner, OVERLAY_NODE_ID_BYTES);
+    memcpy(supernode->reserved[i].peer, peer, OVERLAY_NODE_ID_BYTES);
+    if (i == supernode->reserved_count)
+        supernode->reserved_count++;
+    return 0;
+}
+
+static int on_reservation(void *ctx, const uint8_t *tunnel, const uint8_t *asker, uint8_t *peer)
+{
+    struct supernode *supernode = ctx;
+
+    supernode->binds++;
+    for (int i = 0; i < supernode->reserved_count; i++) {
+        if (memcmp(supernode->reserved[i].tunnel, tunnel, 16) != 0)
+            continue;
+        bool is_asker = memcmp(supernode->reserved[i].asker, asker, OVERLAY_NODE_ID_BYTES) == 0;
+        bool is_peer = memcmp(supernode->reserved[i].peer, asker, OVERLAY_NODE_ID_BYTES) == 0;
+        memcpy(peer, is_asker ? supernode->reserved[i].peer : supernode->reserved[i].asker,
+               OVERLAY_NODE_ID_BYTES);
+        return is_asker || is_peer ? 0 : -EACCES;
+    }
+    return -EACCES;
+}
+
+static void on_ended(void *ctx, const uint8_t *tunnel)
+{
+    (void)tunnel;
+    ((struct supernode *)ctx)->ended++;
+}
+
+static void on_up(void *ctx, struct tls_stream *stream, const struct certificate *peer,
+                  const char *alpn)
+{
+    struct supernode *supernode = ctx;
+
+    assert_string_equal(alpn, TLS_ALPN_RELAY);
+    relay_take(supernode->relay, stream, peer);
+}
+
+static void on_down(void *ctx, struct tls_stream *stream, const char *why)
+{
+    (void)ctx;
+    (void)why;
+    tls_stream_close(stream);
+}
+
+static const struct tls_stream_events door_events = {.on_up = on_up, .on_down = on_down};
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+    struct supernode *supernode = listener->data;
+    struct tls_stream *stream;
+
+    assert_int_equal(status, 0);
+    assert_int_equal(
+        tls_stream_accept(listener, supernode->identity, &door_events, supernode, &stream), 0);
+}
+
+static void supernode_listen(struct supernode *supernode)
+{
+    struct sockaddr_storage address;
+    int port = PORT_MIN + getpid() % (PORT_MAX - PORT_MIN), err;
+
+    do {
+        if (++port > PORT_MAX)
+            port = PORT_MIN;
+        snprintf(supernode->address, sizeof supernode->address, "127.0.0.1:%d", port);
+        address_parse(supernode->address, &address);
+        uv_tcp_init(&supernode->lab->control.loop, &supernode->listener);
+        supernode->listener.data = supernode;
+        err = uv_tcp_bind(&supernode->listener, (struct sockaddr *)&address, 0);
+        if (err == 0)
+            err = uv_listen((uv_stream_t *)&supernode->listener, 16, on_connection);
+        if (err < 0) {
+            uv_close((uv_handle_t *)&supernode->listener, NULL);
+            uv_run(&supernode->lab->control.loop, UV_RUN_NOWAIT);
+        }
+    } while (err < 0);
+}
+
+static void supernode_open(struct supernode *supernode, struct lab *lab, unsigned roles)
+{
+    supernode->lab = lab;
+    supernode->identity = fixture_identity(&lab->realm, "rome", roles);
+    supernode->workers = lab->workers;
+    supernode->workers.count = one;
+    supernode->workers.loop = third_loop;
+    supernode->workers.post = third_post;
+    struct relay_settings settings = {.loop = &lab->control.loop,
+                                      .workers = &supernode->workers,
+                                      .reservation = on_reservation,
+                                      .ended = on_ended,
+                                      .ctx = supernode,
+                                      .tunnel_kbit_s = 100000,
+                                      .idle_s = 1};
+    assert_int_equal(relay_open(&settings, &supernode->relay), 0);
+    supernode_listen(supernode);
+}
+
+static void on_supernode_closed(void *ctx)
+{
+    ((struct supernode *)ctx)->is_closed = true;
+}
+
+static void supernode_close(struct supernode *supernode)
+{
+    uv_close((uv_handle_t *)&supernode->listener, NULL);
+    relay_close(supernode->relay, on_supernode_closed, supernode);
+    assert_true(lab_run(supernode->lab, lab_flag, &supernode->is_closed, 5000));
+    identity_free(supernode->identity);
+}
+
+static void join(struct relayed *relayed, struct lab_node *node)
+{
+    node->conf.supernodes[0] = relayed->supernode.address;
+    node->conf.supernode_count = 1;
+    node->conf.keep_path_s = 60;
+    strcpy(node->relay, relayed->supernode.address);
+    node->reserved = on_reserve;
+    node->reserved_ctx = &relayed->supernode;
+}
+
+static int setup_roles(void **state, unsigned roles)
+{
+    struct relayed *relayed = calloc(1, sizeof *relayed);
+
+    lab_init(&relayed->lab);
+    supernode_open(&relayed->supernode, &relayed->lab, roles);
+    join(relayed, &relayed->berlin);
+    join(relayed, &relayed->paris);
+    assert_int_equal(lab_open(&relayed->lab, &relayed->berlin, "berlin"), 0);
+    assert_int_equal(lab_open(&relayed->lab, &relayed->paris, "paris"), 0);
+    *state = relayed;
+    return 0;
+}
+
+static int setup(void **state)
+{
+    return setup_roles(state, CONF_ROLE_SUPERNODE | CONF_ROLE_RELAY);
+}
+
+static int setup_not_a_relay(void **state)
+{
+    return setup_roles(state, CONF_ROLE_SUPERNODE);
+}
+
+static int teardown(void **state)
+{
+    struct relayed *relayed = *state;
+
+    lab_close(&relayed->berlin);
+    lab_close(&relayed->paris);
+    supernode_close(&relayed->supernode);
+    lab_fini(&relayed->lab);
+    free(relayed);
+    return 0;
+}
+
+/* The same nodes, now with UDP. */
+static int setup_with_udp(void **state)
+{
+    struct relayed *relayed;
+
+    setup(state);
+    relayed = *state;
+    struct lab_node *nodes[] = {&relayed->berlin, &relayed->paris};
+    for (int i = 0; i < 2; i++) {
+        lab_close(nodes[i]);
+        nodes[i]->identity = NULL;
+        nodes[i]->is_closed = false;
+        nodes[i]->conf.udp = true;
+        assert_int_equal(lab_open(&relayed->lab, nodes[i], i ? "paris" : "berlin"), 0);
+    }
+    return 0;
+}
+
+static bool both_have_ways(void *arg)
+{
+    struct relayed *relayed = arg;
+
+    return lab_has_way(&relayed->berlin) && lab_has_way(&relayed->paris);
+}
+
+static void hang_up(struct relayed *relayed)
+{
+    lab_hang_up(&relayed->berlin);
+    lab_hang_up(&relayed->paris);
+}
+
+/* ---- calls ------------------------------------------------------------------------------------
+ */
+
+static void a_call_is_heard_through_the_relay(void **state)
+{
+    struct relayed *relayed = *state;
+    char expected[ADDRESS_TEXT_MAX + 16];
+
+    assert_int_equal(lab_call(&relayed->berlin, &relayed->paris), 0);
+    assert_true(lab_run(&relayed->lab, both_have_ways, relayed, 3000));
+    snprintf(expected, sizeof expected, "relay %s", relayed->supernode.address);
+    assert_string_equal(relayed->berlin.way, expected);
+    assert_string_equal(relayed->paris.way, expected);
+    assert_int_equal(lab_say(&relayed->berlin, 20, 7), 0);
+    assert_int_equal(lab_say(&relayed->paris, 20, 8), 0);
+    assert_true(lab_wait_heard(&relayed->paris, 20, 2000));
+    assert_true(lab_wait_heard(&relayed->berlin, 20, 2000));
+    assert_int_equal(atomic_load(&relayed->paris.last_byte), 7);
+    assert_int_equal(relay_tunnel_count(relayed->supernode.relay), 1);
+    hang_up(relayed);
+}
+
+static void the_callee_brings_a_relay_when_the_caller_has_none(void **state)
+{
+    struct relayed *relayed = *state;
+
+    relayed->berlin.relay[0] = '\0';
+    assert_int_equal(lab_call(&relayed->berlin, &relayed->paris), 0);
+    assert_true(lab_run(&relayed->lab, both_have_ways, relayed, 3000));
+    assert_int_equal(lab_say(&relayed->berlin, 1, 7), 0);
+    assert_true(lab_wait_heard(&relayed->paris, 1, 2000));
+    hang_up(relayed);
+}
+
+static void a_relay_must_be_granted_the_role(void **state)
+{
+    struct relayed *relayed = *state;
+
+    assert_int_equal(lab_call(&relayed->berlin, &relayed->paris), 0);
+    assert_false(lab_run(&relayed->lab, both_have_ways, relayed, 300));
+    assert_int_equal(relayed->supernode.binds, 0);
+    hang_up(relayed);
+}
+
+static void do_stop_udp(void *arg)
+{
+    uv_poll_stop(&((struct path *)arg)->worker->poll);
+}
+
+/* As after four checks without an answer. */
+static void do_lose(void *arg)
+{
+    struct path *path = arg;
+
+    path->live.current->unanswered = 100;
+    path->live.current->due_ms = 0;
+    path_live_wake(path);
+}
+
+static bool both_by_relay(void *arg)
+{
+    struct relayed *relayed = arg;
+
+    return memcmp(relayed->berlin.way, "relay", 5) == 0 &&
+           memcmp(relayed->paris.way, "relay", 5) == 0;
+}
+
+static bool both_by_udp(void *arg)
+{
+    struct relayed *relayed = arg;
+
+    return memcmp(relayed->berlin.way, "udp", 3) == 0 && memcmp(relayed->paris.way, "udp", 3) == 0;
+}
+
+struct relay_is_proved {
+    struct lab_node *node;
+    bool is_proved;
+};
+
+static void do_look(void *arg)
+{
+    struct relay_is_proved *look = arg;
+    struct path_way *way;
+
+    TAILQ_FOREACH(way, &((struct path *)look->node->path)->live.ways, next)
+    look->is_proved |= way->ops->rank == PATH_RANK_RELAY && way->is_proved;
+}
+
+static void wait_for_relay(struct lab_node *node)
+{
+    struct relay_is_proved look = {node, false};
+
+    for (int i = 0; i < 300 && !look.is_proved; i++) {
+        lab_run(node->lab, NULL, NULL, 10);
+        lab_on_worker(node->lab, paths_worker(node->path), do_look, &look);
+    }
+    assert_true(look.is_proved);
+}
+
+static void the_relay_takes_over_when_udp_stops(void **state)
+{
+    struct relayed *relayed = *state;
+    struct lab_node *nodes[] = {&relayed->berlin, &relayed->paris};
+
+    assert_int_equal(lab_call(&relayed->berlin, &relayed->paris), 0);
+    assert_true(lab_run(&relayed->lab, both_by_udp, relayed, 3000));
+    for (int i = 0; i < 2; i++)
+        wait_for_relay(nodes[i]);
+    for (int i = 0; i < 2; i++) {
+        lab_on_worker(&relayed->lab, paths_worker(nodes[i]->path), do_stop_udp, nodes[i]->path);
+        lab_on_worker(&relayed->lab, paths_worker(nodes[i]->path), do_lose, nodes[i]->path);
+    }
+    assert_true(lab_run(&relayed->lab, both_by_relay, relayed, 3000));
+    assert_int_equal(lab_say(&relayed->berlin, 5, 9), 0);
+    assert_true(lab_wait_heard(&relayed->paris, 5, 2000));
+    hang_up(relayed);
+}
+
+/* ---- others -----------------------------------------------------------------------------------
+ */
+
+struct client {
+    struct tls_stream *stream;
+    struct lab *lab;
+    struct relay_first first;
+    char refused[RELAY_REASON_MAX];
+    bool is_up, is_answered, is_down, is_closed;
+    size_t bytes; /* after the RelayBound */
+};
+
+static void client_on_up(void *ctx, struct tls_stream *stream, const struct certificate *peer,
+                         const char *alpn)
+{
+    (void)stream;
+    (void)peer;
+    (void)alpn;
+    ((struct client *)ctx)->is_up = true;
+}
+
+static void client_on_data(void *ctx, struct tls_stream *stream, const uint8_t *data, size_t bytes)
+{
+    struct client *client = ctx;
+    const uint8_t *frame;
+    size_t frame_bytes;
+
+    (void)stream;
+    if (!client->is_answered &&
+        relay_first_take(&client->first, &data, &bytes, &frame, &frame_bytes) > 0) {
+        assert_int_equal(relay_bound_decode(frame, frame_bytes, client->refused), 0);
+        client->is_answered = true;
+    }
+    client->bytes += bytes;
+}
+
+static void client_on_down(void *ctx, struct tls_stream *stream, const char *why)
+{
+    (void)stream;
+    (void)why;
+    ((struct client *)ctx)->is_down = true;
+}
+
+static const struct tls_stream_events client_events = {
+    .on_up = client_on_up, .on_data = client_on_data, .on_down = client_on_down};
+
+static void client_dial(struct client *client, struct relayed *relayed,
+                        const struct identity *identity)
+{
+    struct tls_dial dial = {
+        .identity = identity, .address = relayed->supernode.address, .alpn = TLS_ALPN_RELAY};
+
+    memset(client, 0, sizeof *client);
+    client->lab = &relayed->lab;
+    assert_int_equal(
+        tls_stream_dial(&client->lab->control.loop, &dial, &client_events, client, &client->stream),
+        0);
+    assert_true(lab_run(client->lab, lab_flag, &client->is_up, 3000));
+}
+
+static void client_bind(struct client *client, const uint8_t *tunnel)
+{
+    uint8_t frame[4 + RELAY_FRAME_MAX];
+
+    tls_stream_send(client->stream, frame, relay_bind_encode(tunnel, frame));
+    assert_true(lab_run(client->lab, lab_flag, &client->is_answered, 3000));
+}
+
+static void on_client_closed(void *ctx)
+{
+    ((struct client *)ctx)->is_closed = true;
+}
+
+static void client_close(struct client *client)
+{
+    tls_stream_close_then(client->stream, on_client_closed, client);
+    assert_true(lab_run(client->lab, lab_flag, &client->is_closed, 3000));
+}
+
+static void reserve_between(struct relayed *relayed, const char *tunnel)
+{
+    on_reserve(&relayed->supernode, identity_certificate(relayed->berlin.identity)->node,
+               identity_certificate(relayed->paris.identity)->node, (const uint8_t *)tunnel);
+}
+
+static const uint8_t tunnel_a[] = "tunnel-aaaaaaaaa", tunnel_b[] = "tunnel-bbbbbbbbb";
+
+static void only_the_two_ends_may_bind(void **state)
+{
+    struct relayed *relayed = *state;
+    struct client client;
+
+    reserve_between(relayed, (const char *)tunnel_a);
+    client_dial(&client, relayed, relayed->supernode.identity); /* a third node */
+    client_bind(&client, tunnel_a);
+    assert_string_equal(client.refused, "no such tunnel");
+    assert_true(lab_run(&relayed->lab, lab_flag, &client.is_down, 3000));
+    client_close(&client);
+
+    client_dial(&client, relayed, relayed->berlin.identity); /* a tunnel that nobody reserved */
+    client_bind(&client, tunnel_b);
+    assert_string_equal(client.refused, "no such tunnel");
+    client_close(&client);
+
+    client_dial(&client, relayed, relayed->paris.identity);
+    client_bind(&client, tunnel_a);
+    assert_string_equal(client.refused, "");
+    client_close(&client);
+}
+
+static void malformed_binds_are_refused(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t count;
+    } cases[] = {
+        {"\0\0\0\2\x0a\x7f", 6}, {"\0\0\0\0", 4}, {"\0\0\0\4\x0a\2ab", 8}, {"\x7f\xff\xff\xff", 4}};
+    struct relayed *relayed = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct client client;
+
+        client_dial(&client, relayed, relayed->berlin.identity);
+        tls_stream_send(client.stream, (const uint8_t *)cases[i].bytes, cases[i].count);
+        assert_true(lab_run(&relayed->lab, lab_flag, &client.is_answered, 3000));
+        assert_string_equal(client.refused, "malformed");
+        client_close(&client);
+    }
+    assert_int_equal(relayed->supernode.binds, 0);
+}
+
+static bool has_bytes(void *arg)
+{
+    return ((struct client *)arg)->bytes > 0;
+}
+
+/* Frames behind the RelayBind in the same packet are not lost; a second connection of a node
+ * replaces the first. */
+static void the_newest_connection_of_a_node_is_the_one(void **state)
+{
+    struct relayed *relayed = *state;
+    struct client berlin, paris, again;
+    uint8_t bytes[4 + RELAY_FRAME_MAX + 16];
+
+    reserve_between(relayed, (const char *)tunnel_a);
+    client_dial(&paris, relayed, relayed->paris.identity);
+    client_bind(&paris, tunnel_a);
+    client_dial(&berlin, relayed, relayed->berlin.identity);
+    size_t count = relay_bind_encode(tunnel_a, bytes);
+    memcpy(bytes + count, "\0\5hello", 7);
+    tls_stream_send(berlin.stream, bytes, count + 7);
+    assert_true(lab_run(&relayed->lab, has_bytes, &paris, 3000));
+    assert_int_equal(paris.bytes, 7);
+
+    client_dial(&again, relayed, relayed->paris.identity);
+    client_bind(&again, tunnel_a);
+    assert_string_equal(again.refused, "");
+    assert_true(lab_run(&relayed->lab, lab_flag, &paris.is_down, 3000));
+    tls_stream_send(berlin.stream, (const uint8_t *)"\0\3you", 5);
+    assert_true(lab_run(&relayed->lab, has_bytes, &again, 3000));
+    assert_int_equal(paris.bytes, 7);
+    assert_int_equal(relay_tunnel_count(relayed->supernode.relay), 1);
+    client_close(&berlin);
+    client_close(&paris);
+    client_close(&again);
+}
+
+static void too_long_a_frame_ends_the_connection(void **state)
+{
+    struct relayed *relayed = *state;
+    struct client client;
+
+    reserve_between(relayed, (const char *)tunnel_a);
+    client_dial(&client, relayed, relayed->paris.identity);
+    client_bind(&client, tunnel_a);
+    tls_stream_send(client.stream, (const uint8_t *)"\xff\xff", 2);
+    assert_true(lab_run(&relayed->lab, lab_flag, &client.is_down, 3000));
+    client_close(&client);
+}
+
+static bool has_ended(void *arg)
+{
+    return ((struct supernode *)arg)->ended > 0;
+}
+
+static void an_idle_tunnel_is_given_back(void **state)
+{
+    struct relayed *relayed = *state;
+    struct client client;
+
+    reserve_between(relayed, (const char *)tunnel_a);
+    client_dial(&client, relayed, relayed->paris.identity);
+    client_bind(&client, tunnel_a);
+    assert_int_equal(relay_tunnel_count(relayed->supernode.relay), 1);
+    assert_true(lab_run(&relayed->lab, has_ended, &relayed->supernode, 4000));
+    assert_int_equal(relay_tunnel_count(relayed->supernode.relay), 0);
+    assert_true(lab_run(&relayed->lab, lab_flag, &client.is_down, 3000));
+    client_close(&client);
+}
+
+/* ---- too much ---------------------------------------------------------------------------------
+ */
+
+struct figures {
+    struct relayed *relayed;
+    struct relay_figures figures;
+};
+
+/* relay.c's own: the first worker. */
+struct relay_head {
+    struct relay_settings settings;
+    struct relay_worker *workers;
+};
+
+static void do_figures(void *arg)
+{
+    struct figures *figures = arg;
+
+    struct relay_worker *worker =
+        &((struct relay_head *)figures->relayed->supernode.relay)->workers[0];
+    struct relay_tunnel *tunnel = worker->tunnels;
+
+    figures->figures = worker->figures;
+    for (int i = 0; tunnel && i < 2; i++)
+        figures->figures.late += tunnel->ends[i].pipe.queue.dropped;
+}
+
+static struct relay_figures figures_of(struct relayed *relayed)
+{
+    struct figures figures = {.relayed = relayed};
+
+    lab_on_worker(&relayed->lab, LAB_PATH_WORKERS, do_figures, &figures);
+    return figures.figures;
+}
+
+static void do_cap(void *arg)
+{
+    struct relayed *relayed = arg;
+
+    ((struct relay_head *)relayed->supernode.relay)->workers[0].bytes_s = 8000;
+}
+
+static void a_tunnel_carries_no_more_than_its_cap(void **state)
+{
+    struct relayed *relayed = *state;
+
+    lab_on_worker(&relayed->lab, LAB_PATH_WORKERS, do_cap, relayed);
+    assert_int_equal(lab_call(&relayed->berlin, &relayed->paris), 0);
+    assert_true(lab_run(&relayed->lab, both_have_ways, relayed, 3000));
+    assert_int_equal(lab_say(&relayed->berlin, 200, 7), 0); /* 34 kB at once, 4 kB are allowed */
+    lab_run(&relayed->lab, NULL, NULL, 50);
+    assert_in_range(atomic_load(&relayed->paris.packets), 1, 30);
+    assert_true(figures_of(relayed).over_cap > 150);
+    hang_up(relayed);
+}
+
+static void do_sleep(void *arg)
+{
+    usleep(*(useconds_t *)arg);
+}
+
+/* Paris reads nothing for a while: what was too old is gone, what comes then is fresh. */
+static void a_stalled_reader_gets_no_old_voice(void **state)
+{
+    struct relayed *relayed = *state;
+    useconds_t nap_us = 400000;
+
+    assert_int_equal(lab_call(&relayed->berlin, &relayed->paris), 0);
+    assert_true(lab_run(&relayed->lab, both_have_ways, relayed, 3000));
+    if (paths_worker(relayed->berlin.path) == paths_worker(relayed->paris.path))
+        skip();
+    lab_must_post(&relayed->lab, paths_worker(relayed->paris.path), do_sleep, &nap_us);
+    /* more than the kernels on the way take */
+    for (int i = 0; i < 120; i++) {
+        assert_int_equal(lab_say(&relayed->berlin, 100, 1), 0);
+        lab_run(&relayed->lab, NULL, NULL, 1);
+    }
+    lab_run(&relayed->lab, NULL, NULL, 300); /* until Paris is awake */
+    int heard = atomic_load(&relayed->paris.packets);
+    uint64_t late = figures_of(relayed).late;
+    assert_in_range(heard, 1, 11999);
+    /* what was not heard was dropped before a socket, by the relay (and by Berlin, if the relay is
+     * slow) */
+    assert_in_range(late, 1, 12000 - heard);
+    assert_int_equal(lab_say(&relayed->berlin, 1, 99), 0);
+    assert_true(lab_wait_heard(&relayed->paris, heard + 1, 1000));
+    assert_int_equal(atomic_load(&relayed->paris.last_byte), 99);
+    hang_up(relayed);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_call_is_heard_through_the_relay),
+        TEST(the_callee_brings_a_relay_when_the_caller_has_none),
+        cmocka_unit_test_setup_teardown(a_relay_must_be_granted_the_role, setup_not_a_relay,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(the_relay_takes_over_when_udp_stops, setup_with_udp,
+                                        teardown),
+        TEST(only_the_two_ends_may_bind),
+        TEST(malformed_binds_are_refused),
+        TEST(the_newest_connection_of_a_node_is_the_one),
+        TEST(too_long_a_frame_ends_the_connection),
+        TEST(an_idle_tunnel_is_given_back),
+        TEST(a_tunnel_carries_no_more_than_its_cap),
+        TEST(a_stalled_reader_gets_no_old_voice),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
