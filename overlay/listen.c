@@ -1,28 +1,19 @@
 #include "overlay/listen.h"
 
+#include "overlay/door.h"
+
 #include "conf/log.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #define BACKLOG 512
-#define HALF_OPEN_MAX 512
-#define HALF_OPEN_PER_HOST_MAX 64
-
-/* Handshakes going on from one host. */
-struct host_count {
-    uint8_t address[16]; /* IPv4 as ::ffff:a.b.c.d */
-    unsigned count;
-    UT_hash_handle hh;
-};
 
 struct half_open {
     struct listener *listener;
     struct tls_stream *stream;
-    struct host_count *host;
+    struct door_host *host;
     struct half_open *previous, *next;
 };
 
@@ -31,8 +22,7 @@ struct listener {
     struct listener_settings settings;
     struct sockaddr_storage address;
     struct half_open *half_open;
-    unsigned half_open_count;
-    struct host_count *hosts;
+    struct door *door;
     uint64_t refused;
     /* Apart, because noise from the whole Internet must not hide a node that is refused. */
     struct log_limit noise, members, trouble;
@@ -49,58 +39,20 @@ static void let_go(void *ctx)
         return;
     void (*on_closed)(void *) = listener->on_closed;
     void *closed_ctx = listener->closed_ctx;
+    door_free(listener->door);
     free(listener);
     if (on_closed)
         on_closed(closed_ctx);
 }
 
-/* ---- counting hosts ------------------------------------------------------------------- */
-
-static void host_key(const struct sockaddr_storage *address, uint8_t key[16])
-{
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-    if (address->ss_family == AF_INET6) {
-        memcpy(key, &((const struct sockaddr_in6 *)address)->sin6_addr, 16);
-        memset(key + 8, 0, 8); /* who has one address of a /64 has all of them */
-        return;
-    }
-    memcpy(key, mapped, sizeof mapped);
-    memcpy(key + 12, &((const struct sockaddr_in *)address)->sin_addr, 4);
-}
-
-static struct host_count *host_take(struct listener *listener,
-                                    const struct sockaddr_storage *address)
-{
-    struct host_count *host;
-    uint8_t key[16];
-
-    host_key(address, key);
-    HASH_FIND(hh, listener->hosts, key, sizeof key, host);
-    if (!host) {
-        host = calloc(1, sizeof *host);
-        if (!host)
-            return NULL;
-        memcpy(host->address, key, sizeof key);
-        HASH_ADD(hh, listener->hosts, address, sizeof host->address, host);
-    }
-    if (host->count == HALF_OPEN_PER_HOST_MAX)
-        return NULL;
-    host->count++;
-    return host;
-}
-
-static void host_let_go(struct listener *listener, struct host_count *host)
-{
-    if (--host->count > 0)
-        return;
-    HASH_DEL(listener->hosts, host);
-    free(host);
-}
-
 /* ---- handshakes ----------------------------------------------------------------------- */
 
-static void forget(struct half_open *half)
+static uint64_t now_ms(const struct listener *listener)
+{
+    return uv_now(listener->tcp.loop);
+}
+
+static void forget(struct half_open *half, bool has_failed)
 {
     struct listener *listener = half->listener;
 
@@ -110,8 +62,7 @@ static void forget(struct half_open *half)
         listener->half_open = half->next;
     if (half->next)
         half->next->previous = half->previous;
-    listener->half_open_count--;
-    host_let_go(listener, half->host);
+    door_leave(listener->door, half->host, has_failed, now_ms(listener));
     free(half);
 }
 
@@ -121,7 +72,7 @@ static void on_up(void *ctx, struct tls_stream *stream, const struct certificate
     struct half_open *half = ctx;
     struct listener *listener = half->listener;
 
-    forget(half);
+    forget(half, false);
     listener->open--;
     listener->settings.on_stream(listener->settings.ctx, stream, peer, alpn);
 }
@@ -133,7 +84,7 @@ static void log_refused(struct listener *listener, const struct tls_stream *stre
     char from[ADDRESS_TEXT_MAX];
     uint64_t count;
 
-    if (!log_limit(limit, uv_now(listener->tcp.loop), &count))
+    if (!log_limit(limit, now_ms(listener), &count))
         return;
     address_format(tls_stream_peer_address(stream), from);
     if (count > 1)
@@ -150,19 +101,11 @@ static void on_down(void *ctx, struct tls_stream *stream, const char *why)
 
     listener->refused++;
     log_refused(listener, stream, why);
-    forget(half);
+    forget(half, true);
     tls_stream_close_then(stream, let_go, listener);
 }
 
 static const struct tls_stream_events handshake_events = {.on_up = on_up, .on_down = on_down};
-
-static bool is_room_for(struct listener *listener, struct half_open *half)
-{
-    if (listener->half_open_count >= HALF_OPEN_MAX)
-        return false;
-    half->host = host_take(listener, tls_stream_peer_address(half->stream));
-    return half->host != NULL;
-}
 
 static void take(struct listener *listener, struct half_open *half)
 {
@@ -170,14 +113,13 @@ static void take(struct listener *listener, struct half_open *half)
     if (half->next)
         half->next->previous = half;
     listener->half_open = half;
-    listener->half_open_count++;
 }
 
 static void complain(struct listener *listener, const char *what)
 {
     uint64_t count;
 
-    if (log_limit(&listener->trouble, uv_now(listener->tcp.loop), &count))
+    if (log_limit(&listener->trouble, now_ms(listener), &count))
         log_warn(LOG_OVERLAY, NULL, "cannot accept a connection: %s (%llu so far)", what,
                  (unsigned long long)count);
 }
@@ -186,6 +128,7 @@ static void on_connection(uv_stream_t *server, int status)
 {
     struct listener *listener = server->data;
     struct half_open *half = status < 0 ? NULL : calloc(1, sizeof *half);
+    const char *why;
 
     if (!half) {
         complain(listener, uv_strerror(status < 0 ? status : UV_ENOMEM));
@@ -200,12 +143,14 @@ static void on_connection(uv_stream_t *server, int status)
         return;
     }
     listener->open++;
-    if (is_room_for(listener, half)) {
+    half->host =
+        door_enter(listener->door, tls_stream_peer_address(half->stream), now_ms(listener), &why);
+    if (half->host) {
         take(listener, half);
         return;
     }
     listener->refused++;
-    log_refused(listener, half->stream, "too many handshakes are open");
+    log_refused(listener, half->stream, why);
     tls_stream_close_then(half->stream, let_go, listener);
     free(half);
 }
@@ -224,6 +169,11 @@ int listener_open(const struct listener_settings *settings, struct listener **li
 
     if (!made)
         return -ENOMEM;
+    made->door = door_new();
+    if (!made->door) {
+        free(made);
+        return -ENOMEM;
+    }
     made->settings = *settings;
     made->open = 1;
     uv_tcp_init(settings->loop, &made->tcp);
@@ -247,7 +197,7 @@ void listener_close(struct listener *listener, void (*on_closed)(void *ctx), voi
     listener->closed_ctx = ctx;
     while (listener->half_open) {
         struct tls_stream *stream = listener->half_open->stream;
-        forget(listener->half_open);
+        forget(listener->half_open, false);
         tls_stream_close_then(stream, let_go, listener);
     }
     uv_close((uv_handle_t *)&listener->tcp, on_handle_closed);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -760,5 +761,6 @@ int main(void)
         WITH_LOOP(a_node_comes_back_when_its_supernode_does),
         WITH_LOOP(a_node_behind_a_proxy_is_called),
     };
+    signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, make_realms, remove_realms);
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <unistd.h>
 
@@ -373,5 +374,6 @@ int main(void)
         cmocka_unit_test(what_is_queued_moves_too),
         cmocka_unit_test(a_detached_stream_can_be_closed),
     };
+    signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, make_identities, free_identities);
 }

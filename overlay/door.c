@@ -1,0 +1,125 @@
+#include "overlay/door.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#define FAILURE_FORGOTTEN_MS 600
+
+struct door_host {
+    uint8_t address[16]; /* IPv4 as ::ffff:a.b.c.d */
+    unsigned open;
+    uint64_t clean_ms; /* when all its failures are forgotten, one each FAILURE_FORGOTTEN_MS */
+    UT_hash_handle hh;
+};
+
+struct door {
+    struct door_host *hosts; /* oldest first */
+    unsigned open;
+};
+
+struct door *door_new(void)
+{
+    return calloc(1, sizeof(struct door));
+}
+
+static void forget(struct door *door, struct door_host *host)
+{
+    HASH_DEL(door->hosts, host);
+    free(host);
+}
+
+void door_free(struct door *door)
+{
+    struct door_host *host, *next;
+
+    HASH_ITER(hh, door->hosts, host, next)
+    forget(door, host);
+    free(door);
+}
+
+static void key_of(const struct sockaddr_storage *address, uint8_t key[16])
+{
+    memset(key, 0, 16);
+    if (address->ss_family == AF_INET6) {
+        memcpy(key, &((const struct sockaddr_in6 *)address)->sin6_addr, 8);
+        return;
+    }
+    key[10] = key[11] = 0xff;
+    memcpy(key + 12, &((const struct sockaddr_in *)address)->sin_addr, 4);
+}
+
+/* Makes room for one more: whoever is not here and has nothing to be remembered for goes; when all
+ * have, the one that is known longest. */
+static void make_room(struct door *door, uint64_t now_ms)
+{
+    struct door_host *host, *next, *oldest = NULL;
+
+    if (HASH_COUNT(door->hosts) < DOOR_HOSTS_MAX)
+        return;
+    HASH_ITER(hh, door->hosts, host, next)
+    {
+        if (host->open > 0)
+            continue;
+        if (host->clean_ms <= now_ms)
+            forget(door, host);
+        else if (!oldest)
+            oldest = host;
+    }
+    if (HASH_COUNT(door->hosts) >= DOOR_HOSTS_MAX && oldest)
+        forget(door, oldest);
+}
+
+static struct door_host *find_or_add(struct door *door, const struct sockaddr_storage *address,
+                                     uint64_t now_ms)
+{
+    struct door_host *host;
+    uint8_t key[16];
+
+    key_of(address, key);
+    HASH_FIND(hh, door->hosts, key, sizeof key, host);
+    if (host)
+        return host;
+    make_room(door, now_ms);
+    host = calloc(1, sizeof *host);
+    if (!host)
+        return NULL;
+    memcpy(host->address, key, sizeof key);
+    HASH_ADD(hh, door->hosts, address, sizeof host->address, host);
+    return host;
+}
+
+struct door_host *door_enter(struct door *door, const struct sockaddr_storage *address,
+                             uint64_t now_ms, const char **why)
+{
+    const uint64_t worst_ms = DOOR_FAILED_PER_HOST_MAX * FAILURE_FORGOTTEN_MS;
+    struct door_host *host;
+
+    if (door->open >= DOOR_OPEN_MAX) {
+        *why = "too many handshakes are open";
+        return NULL;
+    }
+    host = find_or_add(door, address, now_ms);
+    if (!host || host->open >= DOOR_OPEN_PER_HOST_MAX) {
+        *why = host ? "too many handshakes of this host are open" : "out of memory";
+        return NULL;
+    }
+    if (host->clean_ms >= now_ms + worst_ms) {
+        *why = "too many handshakes of this host have failed";
+        return NULL;
+    }
+    host->open++;
+    door->open++;
+    return host;
+}
+
+void door_leave(struct door *door, struct door_host *host, bool has_failed, uint64_t now_ms)
+{
+    door->open--;
+    host->open--;
+    if (has_failed)
+        host->clean_ms = (host->clean_ms > now_ms ? host->clean_ms : now_ms) + FAILURE_FORGOTTEN_MS;
+    else if (host->open == 0 && host->clean_ms <= now_ms)
+        forget(door, host);
+}
