@@ -31,19 +31,35 @@ void request_drop(struct request *r)
     r->msg = NULL;
 }
 
+/* Phones that give up when any challenge is of an algorithm that they do not know (measured: their
+ * library looks at each header and fails at the first strange one, in whatever order they come).
+ * They are shown MD5 alone; who only pretends to be one weakens nobody but himself. */
+static bool is_md5_only(const struct request *r)
+{
+    static const char *const agents[] = {"baresip v0.", "baresip v1.", "baresip v2."};
+    const sip_user_agent_t *agent = r->in->sip_user_agent;
+
+    for (size_t i = 0; agent && agent->g_string && i < sizeof agents / sizeof *agents; i++)
+        if (strncasecmp(agent->g_string, agents[i], strlen(agents[i])) == 0)
+            return true;
+    return false;
+}
+
 void request_challenge(struct request *r, bool proxy, bool stale)
 {
     char nonce[DIGEST_NONCE_MAX], sha256[CHALLENGE_MAX], md5[CHALLENGE_MAX];
 
     digest_nonce_make(&r->sip->auth.nonces, (uint64_t)time(NULL), nonce);
-    /* The better one first (RFC 8760, 2.4); older phones skip what they do not know. */
+    /* The better one first (RFC 8760, 2.4). */
     auth_challenge(&r->sip->auth, DIGEST_SHA256, nonce, stale, sha256);
     auth_challenge(&r->sip->auth, DIGEST_MD5, nonce, stale, md5);
+    const char *better = is_md5_only(r) ? NULL : sha256;
     if (proxy)
-        request_reply(r, SIP_407_PROXY_AUTH_REQUIRED, SIPTAG_PROXY_AUTHENTICATE_STR(sha256),
+        request_reply(r, SIP_407_PROXY_AUTH_REQUIRED,
+                      TAG_IF(better, SIPTAG_PROXY_AUTHENTICATE_STR(better)),
                       SIPTAG_PROXY_AUTHENTICATE_STR(md5), TAG_END());
     else
-        request_reply(r, SIP_401_UNAUTHORIZED, SIPTAG_WWW_AUTHENTICATE_STR(sha256),
+        request_reply(r, SIP_401_UNAUTHORIZED, TAG_IF(better, SIPTAG_WWW_AUTHENTICATE_STR(better)),
                       SIPTAG_WWW_AUTHENTICATE_STR(md5), TAG_END());
 }
 
