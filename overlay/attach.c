@@ -326,10 +326,10 @@ static void on_upstream_gone(struct core *core, struct peer *peer, const char *w
 
 void attach_on_goodbye(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)
 {
-    char why[96];
+    char why[160];
 
     host_learn_all(core, envelope->goodbye->supernodes, envelope->goodbye->n_supernodes);
-    snprintf(why, sizeof why, "it says goodbye: %.64s", envelope->goodbye->reason);
+    snprintf(why, sizeof why, "it says goodbye: %.120s", envelope->goodbye->reason);
     peer_close(peer, why);
 }
 

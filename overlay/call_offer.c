@@ -376,7 +376,7 @@ int core_call_new(struct core *core, const struct overlay_call_request *request,
     memcpy(name.caller, core->self->node, OVERLAY_NODE_ID_BYTES);
     if (!error)
         error = parse_call_id(request->call_id, name.call);
-    if (!error && core->upstream_count == 0)
+    if (!error && (core->upstream_count == 0 || core->is_leaving))
         error = -ENOTCONN;
     if (!error)
         call = call_add(core, &name, STATE_LOOKING);

@@ -6,12 +6,15 @@
  * are the functions of core_io and the events of overlay.h. Everything runs on one thread.
  *
  *   core.c       life, dispatch by table (body of Envelope x role), counters
- *   attach.c     node side: home and standby, hello, backoff, host cache
- *   serve.c      supernode side: seats, welcome, clients, fellow supernodes
- *   record.c     records: made, signed, verified
- *   directory.c  records kept and looked up; publish, withdraw; the asker's side
+ *   core_link.c  links: table, sending, keepalive; core_timer.c: deadlines; event.c: what the
+ * gateway hears attach.c     node side: home and standby, hello, back-off; hosts.c: the supernodes
+ * known serve.c      supernode side: seats, welcome, clients; fellow.c: supernode to supernode
+ *   record.c     records: made, signed, verified; directory.c: kept
+ *   publish.c    our names kept published; lookup.c: the asker's side
+ *   registry.c   what clients publish; query.c: what they look up
  *   forward.c    Route: home -> home -> node, and failures back
- *   call.c …     calls end to end: numbered, acknowledged, repeated, sealed
+ *   reserve.c    relay tunnels
+ *   call.c …     calls end to end: numbered, acknowledged, repeated, sealed (call.h)
  */
 #ifndef OVERLAY_CORE_H
 #define OVERLAY_CORE_H
@@ -73,6 +76,7 @@ struct core_settings {
     unsigned seats; /* 0: default 20000 */
 };
 
+/* May use io->wake and io->defer at once. -EINVAL for an address that is not "host:port". */
 int core_new(const struct core_settings *settings, const struct core_io *io, struct core **core);
 /* Says goodbye on all links (io->close) and forgets everything; no event any more. */
 void core_free(struct core *core);
@@ -92,6 +96,12 @@ void core_tick(struct core *core);
 void core_deliver(struct core *core);
 /* The network changed under us: probe and re-dial at once. */
 void core_on_network_change(struct core *core);
+
+/* The host cache: supernodes known, at most 200, for keeping on disk; and those kept, given back at
+ * the next start. */
+void core_each_host(const struct core *core, void (*each)(void *ctx, const char *address),
+                    void *ctx);
+void core_add_host(struct core *core, const char *address);
 
 /* Reserve at our home a relay tunnel to `peer` (path side); the home's address for the candidate.
  * The Reserve is sent on the home link before anything that is sent later. -ENOTCONN: no relaying

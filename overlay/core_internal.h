@@ -150,10 +150,11 @@ bool host_is_wanted(const struct core *core, const struct host *host);
 /* Uniform in 50-100 % of min(300 s, 1 s * 2^n). */
 void host_failed(struct core *core, struct host *host);
 /* Fills a list of the supernodes worth telling others, at most 20; returns the count. */
+#define HOST_LIST_MAX 20
 struct host_list {
-    struct home home[20];
-    Sallyport__Supernode supernode[20];
-    Sallyport__Supernode *list[20];
+    struct home home[HOST_LIST_MAX];
+    Sallyport__Supernode supernode[HOST_LIST_MAX];
+    Sallyport__Supernode *list[HOST_LIST_MAX];
     size_t count;
 };
 void host_list_fill(struct core *core, struct host_list *list, const struct peer *except);

@@ -104,25 +104,45 @@ void host_failed(struct core *core, struct host *host)
     host->next_ms = core_now(core) + longest_ms / 2 + core_random(core, longest_ms / 2);
 }
 
-static bool is_worth_telling(const struct core *core, const struct peer *peer)
+static void list_add(struct core *core, struct host_list *list, const struct peer *peer)
 {
-    return peer->is_ready && peer->address[0] && peer->roles_granted & CONF_ROLE_SUPERNODE &&
-           (peer->role == &role_fellow || peer->role == &role_upstream) &&
-           !same_node(peer->node, core->self->node);
+    if (list->count == HOST_LIST_MAX || !peer->address[0] ||
+        same_node(peer->node, core->self->node))
+        return;
+    struct home *home = &list->home[list->count];
+    *home = (struct home){.has_node = true};
+    memcpy(home->node, peer->node, OVERLAY_NODE_ID_BYTES);
+    strcpy(home->address, peer->address);
+    home_encode(&list->supernode[list->count], home);
+    list->list[list->count] = &list->supernode[list->count];
+    list->count++;
 }
 
 void host_list_fill(struct core *core, struct host_list *list, const struct peer *except)
 {
     list->count = 0;
-    for (struct peer *peer = core->peers; peer && list->count < 20; peer = peer->hh.next) {
-        if (peer == except || !is_worth_telling(core, peer))
-            continue;
-        struct home *home = &list->home[list->count];
-        home->has_node = true;
-        memcpy(home->node, peer->node, OVERLAY_NODE_ID_BYTES);
-        strcpy(home->address, peer->address);
-        home_encode(&list->supernode[list->count], home);
-        list->list[list->count] = &list->supernode[list->count];
-        list->count++;
-    }
+    for (struct peer *fellow = core->fellows; fellow; fellow = fellow->hh_node.next)
+        if (fellow != except && !same_node(fellow->node, except->node))
+            list_add(core, list, fellow);
+    for (int i = 0; i < core->upstream_count; i++)
+        list_add(core, list, core->upstream[i]);
+}
+
+void core_each_host(const struct core *core, void (*each)(void *ctx, const char *address),
+                    void *ctx)
+{
+    for (int i = 0; i < HOSTS_MAX; i++)
+        if (core->hosts[i].address[0] && !core->hosts[i].is_self)
+            each(ctx, core->hosts[i].address);
+}
+
+void core_add_host(struct core *core, const char *address)
+{
+    struct home home = {.has_node = false};
+
+    if (!home_address_is_valid(address))
+        return;
+    strcpy(home.address, address);
+    host_learn(core, &home, false);
+    attach_wake(core);
 }

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define REPLACED "replaced by a newer connection of this node (is its enrolment in use twice?)"
+
 void serve_goodbye(struct peer *peer, const char *reason)
 {
     Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
@@ -69,8 +71,8 @@ static void accept_client(struct core *core, struct peer *peer)
         return;
     }
     if (older) {
-        serve_goodbye(older, "replaced by a newer connection");
-        peer_close(older, "replaced by a newer connection");
+        serve_goodbye(older, REPLACED);
+        peer_close(older, REPLACED);
     }
     serve_welcome(core, peer);
     peer_ready(peer, &role_client);

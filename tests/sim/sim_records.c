@@ -1,0 +1,177 @@
+/* The directory under attack and with the passing of time. */
+#include "overlay/core_internal.h"
+#include "tests/sim/scene.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static unsigned count_records(struct sim_node *supernode)
+{
+    return directory_count(supernode->core->directory);
+}
+
+static void send_publish(struct sim_node *from, Sallyport__SignedRecord *record)
+{
+    Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
+    Sallyport__Publish publish = SALLYPORT__PUBLISH__INIT;
+
+    publish.records = &record;
+    publish.n_records = 1;
+    envelope.body_case = SALLYPORT__ENVELOPE__BODY_PUBLISH;
+    envelope.publish = &publish;
+    for (int i = 0; i < from->core->upstream_count; i++)
+        peer_send(from->core->upstream[i], &envelope);
+}
+
+static void make_record(struct sim_node *signer, const char *name, uint64_t sequence, int64_t age_s,
+                        Sallyport__SignedRecord *wire)
+{
+    struct core *core = signer->core;
+    struct record *record = core_alloc(sizeof *record);
+
+    strcpy(record->name, name);
+    attach_homes(core, &record->homes);
+    record->sequence = sequence;
+    record->issued_s = core->io.time_s(core->io.ctx) - age_s;
+    record->lifetime_s = 600;
+    record_sign(signer->identity, record, wire);
+    free(record);
+}
+
+/* A node publishes a name that is not its own, with all that it has: its own signature. */
+static void a_stolen_name_is_refused(uint64_t seed)
+{
+    struct scene scene;
+    Sallyport__SignedRecord wire;
+
+    scene_open(&scene, seed);
+    unsigned before = count_records(scene.one);
+    make_record(scene.berlin, "paris", UINT64_MAX / 4, 0, &wire);
+    send_publish(scene.berlin, &wire);
+    record_signed_fini(&wire);
+    make_record(scene.berlin, "+49", UINT64_MAX / 4, 0, &wire); /* shorter than its prefix */
+    send_publish(scene.berlin, &wire);
+    world_run(&scene.world, 500);
+    sim_check(&scene.world, count_records(scene.one) == before);
+    struct sim_call *call = scene_call(scene.berlin, "202@paris");
+    world_run(&scene.world, 1000);
+    sim_check(&scene.world, call->answers == 1);
+    record_signed_fini(&wire);
+    scene_close(&scene);
+}
+
+/* A record of the past does not displace the present one, nor come back after it was withdrawn. */
+static void a_stale_record_is_refused(uint64_t seed)
+{
+    struct scene scene;
+    Sallyport__SignedRecord wire, expired;
+
+    scene_open(&scene, seed);
+    make_record(scene.paris, "paris", 7, 0, &wire);
+    make_record(scene.paris, "paris", UINT64_MAX / 4, 601, &expired);
+    send_publish(scene.paris, &wire);
+    send_publish(scene.paris, &expired);
+    world_run(&scene.world, 500);
+    struct sim_call *call = scene_call(scene.berlin, "202@paris");
+    world_run(&scene.world, 1000);
+    sim_check(&scene.world, call->answers == 1);
+
+    core_leave(scene.paris->core);
+    world_run(&scene.world, 500);
+    sim_check(&scene.world, call->ends == 1);
+    send_publish(scene.paris, &wire);
+    world_run(&scene.world, 500);
+    call = scene_call(scene.berlin, "202@paris");
+    world_run(&scene.world, 2000);
+    sim_check(&scene.world, call->ends == 1 && call->cause.reason == CALL_NOT_FOUND);
+    record_signed_fini(&wire);
+    record_signed_fini(&expired);
+    sim_node_stop(scene.paris);
+    scene_close(&scene);
+}
+
+/* A node whose clock (or whose earlier life's clock) was ahead is told, and publishes above it. */
+static void a_clock_that_went_back_is_overcome(uint64_t seed)
+{
+    struct scene scene;
+    Sallyport__SignedRecord wire;
+
+    scene_open(&scene, seed);
+    uint64_t ahead = scene.paris->core->sequence + (100000ull << 20);
+    make_record(scene.paris, "paris", ahead, 0, &wire);
+    send_publish(scene.paris, &wire);
+    record_signed_fini(&wire);
+    world_run(&scene.world, 500);
+    publish_soon(scene.paris->core);
+    world_run(&scene.world, 500);
+    sim_check(&scene.world, scene.paris->core->sequence > ahead);
+    scene_close(&scene);
+}
+
+/* Spoils a byte in the records of each answer. */
+static int lie(struct sim_node *node, uint8_t *frame, size_t bytes, size_t room)
+{
+    Sallyport__Envelope *envelope = sallyport__envelope__unpack(NULL, bytes, frame);
+
+    if (envelope && envelope->body_case == SALLYPORT__ENVELOPE__BODY_FOUND) {
+        for (size_t i = 0; i < envelope->found->n_records; i++) {
+            ProtobufCBinaryData *record = &envelope->found->records[i]->record;
+            record->data[world_random(node->world, record->len)] ^= 1;
+        }
+        bytes = sallyport__envelope__pack(envelope, frame);
+        sim_check(node->world, bytes <= room);
+    }
+    if (envelope)
+        sallyport__envelope__free_unpacked(envelope, NULL);
+    return (int)bytes;
+}
+
+static void a_lying_supernode_can_withhold_but_not_forge(uint64_t seed)
+{
+    struct scene scene;
+
+    scene_open(&scene, seed);
+    struct sim_node *liar = scene_home(&scene, scene.berlin, 0);
+    liar->on_send = lie;
+    struct sim_call *call = scene_call(scene.berlin, "202@paris");
+    world_run(&scene.world, 1500);
+    sim_check(&scene.world, call->answers == 1); /* by the word of the standby */
+    sim_call_end(call, CALL_NORMAL);
+
+    scene.one->on_send = scene.two->on_send = lie;
+    call = scene_call(scene.berlin, "202@paris");
+    world_run(&scene.world, 3000);
+    sim_check(&scene.world, call->ends == 1 && call->answers == 0);
+    scene_close(&scene);
+}
+
+/* Names stay published for hours, through expiry and a change of supernodes. */
+static void names_are_published_again(uint64_t seed)
+{
+    struct scene scene;
+
+    scene_open(&scene, seed);
+    world_run(&scene.world, 3600 * 1000);
+    sim_check(&scene.world, count_records(scene.one) == 4 && count_records(scene.two) == 4);
+    sim_node_stop(scene.one);
+    sim_node_start(scene.one);
+    world_run(&scene.world, 20000);
+    struct sim_call *call = scene_call(scene.berlin, "202@paris");
+    world_run(&scene.world, 1000);
+    sim_check(&scene.world, call->answers == 1);
+    sim_node_stop(scene.paris);
+    world_run(&scene.world, 20 * 60 * 1000);
+    sim_check(&scene.world, count_records(scene.one) == 2 && count_records(scene.two) == 2);
+    scene_close(&scene);
+}
+
+int main(int argc, char **argv)
+{
+    scene_seeds(argc, argv, "stolen", a_stolen_name_is_refused, 3);
+    scene_seeds(argc, argv, "stale", a_stale_record_is_refused, 3);
+    scene_seeds(argc, argv, "clock", a_clock_that_went_back_is_overcome, 2);
+    scene_seeds(argc, argv, "liar", a_lying_supernode_can_withhold_but_not_forge, 20);
+    scene_seeds(argc, argv, "again", names_are_published_again, 2);
+    sim_identities_free();
+    return 0;
+}
