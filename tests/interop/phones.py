@@ -6,6 +6,7 @@ is waited for; nothing sleeps for "long enough".
 import glob
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -136,8 +137,16 @@ class Baresip(Process):
                     raise Failure(f"{self.name}: no {kind} within {seconds:g} s (saw: {seen})")
                 self.changed.wait(min(left, 0.2))
 
-    def wait_registered(self, seconds=8, since=0.0):
-        return self.wait_event("REGISTER_OK", seconds, since)[0]
+    def wait_registered(self, seconds=8):
+        """By its log: it may be registered before its control port is open."""
+        wait_until(lambda: re.search(r"200 OK .*\[\d+ bindings?\]", self.log()), seconds,
+                   f"{self.name} is registered")
+
+    def wait_register_failed(self, seconds=8):
+        """Waits for the refusal; returns what the phone says of it."""
+        refusal = wait_until(lambda: re.search(r"\d{3} (Unauthorized|Forbidden|Not Found)",
+                                               self.log()), seconds, f"{self.name} is refused")
+        return refusal.group(0)
 
     def dial(self, target):
         """Starts a call; returns when it did, for `since`."""

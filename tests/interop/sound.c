@@ -75,11 +75,13 @@ static int tone(double freq, double seconds, int rate, const char *path, double 
     SNDFILE *file = sf_open(path, SFM_WRITE, &info);
     if (!file)
         die(path, sf_strerror(NULL));
-    for (long i = 0; i < lround(seconds * rate); i++) {
-        double sample = amplitude * sin(2 * M_PI * freq * (double)i / rate);
-        sf_writef_double(file, &sample, 1);
-    }
+    int count = (int)lround(seconds * rate);
+    double *samples = allocate((size_t)count, sizeof(double));
+    for (int i = 0; i < count; i++)
+        samples[i] = amplitude * sin(2 * M_PI * freq * i / rate);
+    sf_writef_double(file, samples, count);
     sf_close(file);
+    free(samples);
     return 0;
 }
 

@@ -404,11 +404,11 @@ def wrong_secret(rig):
     good = phone(rig, "202", gateway)
     good.wait_registered()
     bad = phone(rig, "201", gateway, secret="not-the-secret")
-    bad.wait_event("REGISTER_FAIL", 8)
+    registration = bad.wait_register_failed()
     refusal = refused(bad, uri("202", gateway), 40, 3)
     if good.events and any(kind == "CALL_INCOMING" for _, kind, _ in good.events):
         raise Failure("the call of an unknown caller rang")
-    return f"not registered; call: {refusal}"
+    return f"registration: {registration}; call: {refusal}"
 
 
 def unknown_number(rig):

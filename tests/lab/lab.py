@@ -53,10 +53,9 @@ class Site:
         return self.phone
 
     def ready(self):
-        """Waits until the gateway is attached and the phone registered; returns how long after the
-        phone's start it was."""
+        """Waits until the gateway is attached and the phone registered."""
         self.gateway.wait_ready(attached=1, seconds=20)
-        return self.phone.wait_registered()
+        self.phone.wait_registered()
 
 
 class Lab:
