@@ -94,7 +94,7 @@ static bool may_offer(struct sip_call *call, nta_incoming_t *irq, const sip_t *i
 /* Reads the offer and makes our answer. False: it has been answered with an error. */
 static bool answer_offer(struct sip_call *call, nta_incoming_t *irq, const sip_t *in, bool *offered)
 {
-    struct call_cause cause = call_cause(CALL_NOT_ACCEPTABLE, NULL);
+    struct call_cause cause = call_cause(CALL_NOT_ACCEPTABLE, "No common codec");
     struct sdp *offer;
     int err = call_sdp_read(in, &offer);
 

@@ -73,7 +73,7 @@ static bool check(struct request *r, struct sdp **offer)
 static int on_cancel(nta_incoming_magic_t *magic, nta_incoming_t *irq, const sip_t *in)
 {
     struct sip_call *call = (struct sip_call *)magic;
-    struct call_cause cause = call_cause(CALL_CANCELLED, NULL);
+    struct call_cause cause = call_cause(CALL_CANCELLED, "Request Terminated");
 
     if (!in || !in->sip_request || in->sip_request->rq_method != sip_method_cancel ||
         irq != call->invite)

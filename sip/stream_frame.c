@@ -49,6 +49,9 @@ static int check_start_line(const struct framer *f)
 
     if (!end)
         return length > START_LINE_MAX ? -EBADMSG : 0;
+    /* A fold here would become part of the Via that is put in between. */
+    if (length + 1 < f->used && (end[1] == ' ' || end[1] == '\t'))
+        return -EBADMSG;
     while (length && f->bytes[length - 1] == '\r')
         length--;
     /* "INVITE sip:x SIP/2.0" or "SIP/2.0 200 OK": a web browser ends here. */

@@ -1,8 +1,9 @@
 /* sip/stream_frame.h: cuts the bytes of a stream into SIP messages (RFC 3261, 18.3 and 7.5). Pure.
  *
  * Strict, since all that passes goes to a parser that must be able to trust the frame: a start line
- * with "SIP/2.0" in it, no NUL, no CR without LF, at most one Content-Length, of digits alone.
- * There is no way back into step after an error: the connection has to be closed. */
+ * with "SIP/2.0" in it and no fold after it, no NUL, no CR without LF, at most one Content-Length,
+ * of digits alone. There is no way back into step after an error: the connection has to be closed.
+ */
 #ifndef SIP_STREAM_FRAME_H
 #define SIP_STREAM_FRAME_H
 

@@ -55,6 +55,7 @@ static void frames_are_judged(void **state)
         {START "Content-Length: 0x5\r\n\r\n", -EBADMSG},
         {START "Content-Length: 123456\r\n\r\n", -EBADMSG},
         {START "Content-Length: 99999\r\n\r\n", -EMSGSIZE},
+        {START " X: folded into the start line\r\n\r\n", -EBADMSG},
         {START "X: a\rContent-Length: 5\r\n\r\n", -EBADMSG},
     };
 
