@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PACKETS 200000
+#define PACKETS 64000
 #define BURST 32
 
 struct bench {
