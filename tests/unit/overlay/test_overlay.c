@@ -24,8 +24,8 @@
 
 static uv_loop_t loop;
 static char folder[64];
-static char log_path[100]; /* what the nodes log while a test runs */
-static int supernode_port;
+static char log_path[100];              /* what the nodes log while a test runs */
+static int supernode_port, second_port; /* second_port 0: there is but one */
 
 /* ---- one loop as worker ---------------------------------------------------------------------- */
 
@@ -241,6 +241,13 @@ static void enrol(const char *realm, const char *name, const char *number, unsig
     free(path);
 }
 
+static void know(struct conf *conf, int port)
+{
+    if (asprintf(&conf->overlay.supernodes[conf->overlay.supernode_count++], "127.0.0.1:%d", port) <
+        0)
+        abort();
+}
+
 /* The settings of a node that knows the supernode by 127.0.0.1. */
 static struct conf *settings_of(const char *name, unsigned roles)
 {
@@ -253,9 +260,9 @@ static struct conf *settings_of(const char *name, unsigned roles)
     if (roles & CONF_ROLE_SUPERNODE) {
         uv_ip4_addr("0.0.0.0", supernode_port, (struct sockaddr_in *)&conf->overlay.listen);
     } else {
-        if (asprintf(&conf->overlay.supernodes[0], "127.0.0.1:%d", supernode_port) < 0)
-            abort();
-        conf->overlay.supernode_count = 1;
+        know(conf, supernode_port);
+        if (second_port)
+            know(conf, second_port);
     }
     return conf;
 }
@@ -317,6 +324,7 @@ static int open_all(void **state)
     uv_loop_init(&loop);
     uv_async_init(&loop, &post_wake, on_post);
     supernode_port = free_port();
+    second_port = 0;
     return 0;
 }
 
@@ -344,6 +352,7 @@ static int make_realms(void **state)
     free(here);
     free(there);
     enrol("realm", "sn", NULL, CONF_ROLE_SUPERNODE | CONF_ROLE_RELAY);
+    enrol("realm", "second", NULL, CONF_ROLE_SUPERNODE | CONF_ROLE_RELAY);
     enrol("realm", "berlin", "+4930123", CONF_ROLE_GATEWAY);
     enrol("realm", "paris", "+331", CONF_ROLE_GATEWAY);
     enrol("foreign", "oslo", NULL, CONF_ROLE_GATEWAY);
@@ -705,6 +714,64 @@ static void a_node_comes_back_when_its_supernode_does(void **state)
     close_node(&sn);
 }
 
+static void count_supernode(void *ctx, const struct overlay_supernode *supernode)
+{
+    (void)supernode;
+    ++*(int *)ctx;
+}
+
+static int supernodes_of(const struct node *node)
+{
+    int count = 0;
+
+    overlay_each_supernode(node->overlay, count_supernode, &count);
+    return count;
+}
+
+static void wait_for_supernodes(const struct node *node, int wanted)
+{
+    for (int i = 0; i < 400 && supernodes_of(node) != wanted; i++)
+        run_for_ms(20);
+    assert_int_equal(supernodes_of(node), wanted);
+}
+
+static void a_call_outlives_a_supernode_and_the_next_one_works_at_once(void **state)
+{
+    struct node sn, second, berlin, paris;
+
+    (void)state;
+    second_port = free_port();
+    open_supernode(&sn);
+    struct conf *conf = settings_of("second", CONF_ROLE_SUPERNODE | CONF_ROLE_RELAY);
+    know(conf, supernode_port);
+    uv_ip4_addr("0.0.0.0", second_port, (struct sockaddr_in *)&conf->overlay.listen);
+    open_with(&second, conf);
+    open_node(&berlin, "berlin");
+    open_node(&paris, "paris");
+    wait_for_supernodes(&berlin, 2);
+    wait_for_supernodes(&paris, 2);
+    run_for_ms(200);
+
+    call_and_answer(&berlin, &paris, "201@paris");
+    talk(&berlin, &paris, 5);
+    close_node(&sn);
+    wait_for_supernodes(&berlin, 1);
+    assert_true(overlay_is_attached(berlin.overlay));
+    talk(&berlin, &paris, berlin.packets + 10);
+    assert_int_equal(berlin.ends + paris.ends, 0);
+    hang_up(&berlin, &paris);
+
+    berlin.ringing = berlin.answers = berlin.ends = berlin.ports_closed = 0;
+    paris.offers = paris.ends = paris.ports_closed = 0;
+    wait_for_supernodes(&paris, 1);
+    call_and_answer(&paris, &berlin, "+49301234");
+    talk(&berlin, &paris, berlin.packets + 10);
+    hang_up(&paris, &berlin);
+    close_node(&berlin);
+    close_node(&paris);
+    close_node(&second);
+}
+
 static void set_proxy(struct conf *conf, const char *user, int port)
 {
     free(conf->overlay.proxy);
@@ -759,6 +826,7 @@ int main(void)
         WITH_LOOP(a_node_whose_time_is_over_is_refused),
         WITH_LOOP(a_port_that_is_taken_is_said),
         WITH_LOOP(a_node_comes_back_when_its_supernode_does),
+        WITH_LOOP(a_call_outlives_a_supernode_and_the_next_one_works_at_once),
         WITH_LOOP(a_node_behind_a_proxy_is_called),
     };
     signal(SIGPIPE, SIG_IGN);
