@@ -70,6 +70,12 @@ static void forget(void *owner)
     free(reservation);
 }
 
+static bool is_of(const struct reservation *reservation, const uint8_t *asker, const uint8_t *peer)
+{
+    return memcmp(reservation->asker, asker, OVERLAY_NODE_ID_BYTES) == 0 &&
+           memcmp(reservation->peer, peer, OVERLAY_NODE_ID_BYTES) == 0;
+}
+
 static const char *reserve(struct core *core, struct peer *peer, const Sallyport__Reserve *wanted)
 {
     struct reservation *reservation;
@@ -82,8 +88,12 @@ static const char *reserve(struct core *core, struct peer *peer, const Sallyport
         HASH_COUNT(core->reservations) >= RESERVATIONS_MAX)
         return "too many tunnels";
     HASH_FIND(hh, core->reservations, wanted->tunnel.data, TUNNEL_BYTES, reservation);
-    if (reservation)
+    if (reservation && !is_of(reservation, peer->node, wanted->peer.data))
         return "there is such a tunnel";
+    if (reservation) { /* asked for again with each call over the same path */
+        core_timer_set(core, &reservation->timer, core_now(core) + BOUND_MS);
+        return "";
+    }
 
     reservation = core_alloc(sizeof *reservation);
     reservation->core = core;

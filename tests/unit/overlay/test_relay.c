@@ -539,6 +539,27 @@ static void the_newest_connection_of_a_node_is_the_one(void **state)
     client_close(&again);
 }
 
+/* A path whose connection to the relay ends in the middle of a call comes back by itself. */
+static void a_lost_connection_is_dialled_again(void **state)
+{
+    struct relayed *relayed = *state;
+    struct client intruder;
+
+    assert_int_equal(lab_call(&relayed->berlin, &relayed->paris), 0);
+    assert_true(lab_run(&relayed->lab, both_have_ways, relayed, 3000));
+    client_dial(&intruder, relayed, relayed->berlin.identity); /* replaces that of the path */
+    client_bind(&intruder, relayed->supernode.reserved[0].tunnel);
+    assert_true(lab_run(&relayed->lab, lab_flag, &intruder.is_down, 3000));
+    int heard = atomic_load(&relayed->paris.packets);
+    for (int i = 0; i < 100 && atomic_load(&relayed->paris.packets) == heard; i++) {
+        lab_say(&relayed->berlin, 1, 1);
+        lab_run(&relayed->lab, NULL, NULL, 10);
+    }
+    assert_true(atomic_load(&relayed->paris.packets) > heard);
+    client_close(&intruder);
+    hang_up(relayed);
+}
+
 static void too_long_a_frame_ends_the_connection(void **state)
 {
     struct relayed *relayed = *state;
@@ -675,6 +696,7 @@ int main(void)
         TEST(only_the_two_ends_may_bind),
         TEST(malformed_binds_are_refused),
         TEST(the_newest_connection_of_a_node_is_the_one),
+        TEST(a_lost_connection_is_dialled_again),
         TEST(too_long_a_frame_ends_the_connection),
         TEST(an_idle_tunnel_is_given_back),
         TEST(a_tunnel_carries_no_more_than_its_cap),
