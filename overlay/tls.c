@@ -5,7 +5,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -56,7 +55,7 @@ static void free_stream(struct tls_stream *stream)
         on_closed(ctx);
 }
 
-static void on_handle_closed(uv_handle_t *handle)
+void tls_on_handle_closed(uv_handle_t *handle)
 {
     struct tls_stream *stream = handle->data;
 
@@ -69,8 +68,8 @@ static void finish(struct tls_stream *stream)
 {
     tls_set_state(stream, TLS_CLOSED);
     if (stream->tcp)
-        uv_close((uv_handle_t *)stream->tcp, on_handle_closed);
-    uv_close((uv_handle_t *)stream->timer, on_handle_closed);
+        uv_close((uv_handle_t *)stream->tcp, tls_on_handle_closed);
+    uv_close((uv_handle_t *)stream->timer, tls_on_handle_closed);
 }
 
 static const char *doing(enum tls_state state)
@@ -135,7 +134,7 @@ void tls_fail(struct tls_stream *stream, const char *fmt, ...)
     tls_soon(stream);
 }
 
-static uv_timer_t *make_timer(struct tls_stream *stream, uv_loop_t *loop)
+uv_timer_t *tls_make_timer(struct tls_stream *stream, uv_loop_t *loop)
 {
     uv_timer_t *timer = malloc(sizeof *timer);
 
@@ -160,7 +159,7 @@ static struct tls_stream *make_stream(uv_loop_t *loop, const struct identity *id
     stream->events = events;
     stream->ctx = ctx;
     stream->fd = -1;
-    if (make_timer(stream, loop))
+    if (tls_make_timer(stream, loop))
         return stream;
     free(stream);
     return NULL;
@@ -256,7 +255,7 @@ int tls_stream_accept(uv_stream_t *listener, const struct identity *identity,
     struct tls_stream *made =
         error == 0 ? make_stream(listener->loop, identity, events, ctx) : NULL;
     if (!made) {
-        uv_close((uv_handle_t *)tcp, on_handle_closed);
+        uv_close((uv_handle_t *)tcp, tls_on_handle_closed);
         return error < 0 ? error : -ENOMEM;
     }
     made->is_server = true;
@@ -325,77 +324,6 @@ void tls_stream_limit_unsent(struct tls_stream *stream, unsigned bytes)
 bool tls_stream_is_stalled(const struct tls_stream *stream)
 {
     return stream->writing != NULL;
-}
-
-int tls_stream_unread(struct tls_stream *stream, const uint8_t *data, size_t bytes)
-{
-    uint8_t *copy = malloc(bytes ? bytes : 1);
-
-    if (!copy)
-        return -ENOMEM;
-    memcpy(copy, data, bytes);
-    free(stream->unread);
-    stream->unread = bytes ? copy : NULL;
-    stream->unread_bytes = bytes;
-    if (!bytes)
-        free(copy);
-    return 0;
-}
-
-int tls_stream_detach(struct tls_stream *stream)
-{
-    uv_os_fd_t fd;
-
-    if (stream->state != TLS_UP || uv_fileno((uv_handle_t *)stream->tcp, &fd) < 0)
-        return -EINVAL;
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (copy < 0)
-        return -errno;
-    int error = tls_wire_reclaim(stream);
-    if (error < 0) {
-        close(copy);
-        return error;
-    }
-    stream->fd = copy;
-    /* The handles stay behind on the old loop and know the stream no more. */
-    stream->tcp->data = NULL;
-    stream->timer->data = NULL;
-    uv_close((uv_handle_t *)stream->tcp, on_handle_closed);
-    uv_close((uv_handle_t *)stream->timer, on_handle_closed);
-    stream->tcp = NULL;
-    stream->timer = NULL;
-    stream->handles = 0;
-    tls_set_state(stream, TLS_DETACHED);
-    return 0;
-}
-
-int tls_stream_resume(struct tls_stream *stream, uv_loop_t *loop,
-                      const struct tls_stream_events *events, void *ctx)
-{
-    assert(stream->state == TLS_DETACHED);
-
-    uv_tcp_t *tcp = malloc(sizeof *tcp);
-    if (!tcp)
-        return -ENOMEM;
-    uv_tcp_init(loop, tcp);
-    tcp->data = NULL;
-    int error = uv_tcp_open(tcp, stream->fd);
-    if (error < 0 || !make_timer(stream, loop)) {
-        if (error == 0)
-            stream->fd = -1; /* the handle closes it */
-        uv_close((uv_handle_t *)tcp, on_handle_closed);
-        return error < 0 ? error : -ENOMEM;
-    }
-    stream->fd = -1;
-    stream->events = events;
-    stream->ctx = ctx;
-    tls_set_state(stream, TLS_UP);
-    error = tls_wire_start(stream, tcp);
-    if (error < 0)
-        tls_fail(stream, "%s", uv_strerror(error));
-    else
-        tls_soon(stream);
-    return 0;
 }
 
 const struct sockaddr_storage *tls_stream_peer_address(const struct tls_stream *stream)

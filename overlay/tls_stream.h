@@ -1,6 +1,7 @@
 /* overlay/tls_stream.h: a TLS connection from the inside. Private to tls*.c.
  *
- *   tls.c        life: dial, accept, send, move to another loop, close
+ *   tls.c        life: dial, accept, send, close
+ *   tls_move.c   to another loop
  *   tls_wire.c   bytes to and from the kernel, by libuv
  *   tls_crypt.c  bytes to and from OpenSSL, by memory BIOs; what failed, in words
  *   tls_dial.c   from "host:port" to a TCP connection
@@ -87,6 +88,9 @@ void tls_fail(struct tls_stream *stream, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* What the state asks for is done from the loop. */
 void tls_soon(struct tls_stream *stream);
+uv_timer_t *tls_make_timer(struct tls_stream *stream, uv_loop_t *loop);
+/* Frees the handle; with the last one of a stream, the stream. */
+void tls_on_handle_closed(uv_handle_t *handle);
 bool tls_is_live(const struct tls_stream *stream, const uv_tcp_t *tcp);
 
 /* tls_wire.c */
