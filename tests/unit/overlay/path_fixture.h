@@ -28,7 +28,7 @@ struct lab_thread {
     struct lab_job inbox[LAB_INBOX];
     int jobs;
     unsigned refused;
-    bool is_over;
+    bool is_full; /* takes nothing for now */
 };
 
 struct lab {
@@ -61,7 +61,7 @@ static inline int lab_post(void *ctx, int worker, void (*fn)(void *arg), void *a
     int err = 0;
 
     pthread_mutex_lock(&thread->lock);
-    if (thread->jobs < LAB_INBOX)
+    if (thread->jobs < LAB_INBOX && !thread->is_full)
         thread->inbox[thread->jobs++] = (struct lab_job){fn, arg};
     else
         err = -105; /* ENOBUFS */
@@ -70,6 +70,17 @@ static inline int lab_post(void *ctx, int worker, void (*fn)(void *arg), void *a
     if (err == 0)
         uv_async_send(&thread->async);
     return err;
+}
+
+static inline void lab_set_full(struct lab *lab, bool is_full)
+{
+    struct lab_thread *threads[] = {&lab->control, &lab->worker[0], &lab->worker[1]};
+
+    for (int i = 0; i < 3; i++) {
+        pthread_mutex_lock(&threads[i]->lock);
+        threads[i]->is_full = is_full;
+        pthread_mutex_unlock(&threads[i]->lock);
+    }
 }
 
 static inline int lab_count(void *ctx)
