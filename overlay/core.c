@@ -113,6 +113,7 @@ int core_new(const struct core_settings *settings, const struct core_io *io, str
     core->identity = settings->identity;
     core->self = identity_certificate(settings->identity);
     core->roles = settings->roles;
+    core->sequence = settings->sequence;
     if (settings->address)
         strcpy(core->address, settings->address);
     core->is_supernode = (core->roles & CONF_ROLE_SUPERNODE) && core->address[0];

@@ -74,6 +74,9 @@ struct core_settings {
     const char *supernodes[2 * CONF_LISTS_MAX];
     int supernode_count;
     unsigned seats; /* 0: default 20000 */
+    /* Our records start above this: (seconds << 20 | microseconds) of the wall clock, so that a
+     * node restarted within a second is newer than its own withdrawal. 0: whole seconds will do. */
+    uint64_t sequence;
 };
 
 /* May use io->wake and io->defer at once. -EINVAL for an address that is not "host:port". */

@@ -77,7 +77,10 @@ static int open_core(struct overlay *overlay, unsigned roles)
         .address = overlay->listener ? overlay->address : NULL,
         .supernode_count = overlay->conf->overlay.supernode_count,
     };
+    uv_timeval64_t now;
 
+    if (uv_gettimeofday(&now) == 0)
+        settings.sequence = (uint64_t)now.tv_sec << 20 | (uint64_t)now.tv_usec;
     for (int i = 0; i < settings.supernode_count; i++)
         settings.supernodes[i] = overlay->conf->overlay.supernodes[i];
     overlay_fill_io(overlay, &io);
@@ -117,20 +120,26 @@ static int open_parts(struct overlay *overlay)
         error = paths_open(&paths, &overlay->paths);
     if (error == 0 && (roles & CONF_ROLE_RELAY))
         error = relay_open(&relay, &overlay->relay);
-    return error < 0 ? error : open_core(overlay, roles);
+    if (error == 0)
+        error = open_core(overlay, roles);
+    if (error == 0)
+        overlay_hosts_load(overlay);
+    return error;
 }
 
 static void open_handles(struct overlay *overlay)
 {
     uv_timer_init(overlay->loop, &overlay->wake);
     uv_timer_init(overlay->loop, &overlay->leave);
+    uv_timer_init(overlay->loop, &overlay->keep);
     uv_async_init(overlay->loop, &overlay->deliver, overlay_on_deliver);
-    overlay->wake.data = overlay->leave.data = overlay->deliver.data = overlay;
+    overlay->wake.data = overlay->leave.data = overlay->keep.data = overlay;
+    overlay->deliver.data = overlay;
 }
 
 /* ---- closing -------------------------------------------------------------------------- */
 
-static void let_go(void *ctx)
+void overlay_let_go(void *ctx)
 {
     struct overlay *overlay = ctx;
 
@@ -139,6 +148,7 @@ static void let_go(void *ctx)
     void (*on_closed)(void *) = overlay->on_closed;
     void *closed_ctx = overlay->closed_ctx;
     identity_free(overlay->identity);
+    free(overlay->hosts);
     free(overlay);
     if (on_closed)
         on_closed(closed_ctx);
@@ -146,7 +156,7 @@ static void let_go(void *ctx)
 
 static void on_handle_closed(uv_handle_t *handle)
 {
-    let_go(handle->data);
+    overlay_let_go(handle->data);
 }
 
 static void close_listener(struct overlay *overlay)
@@ -155,7 +165,7 @@ static void close_listener(struct overlay *overlay)
         return;
     overlay->refused = listener_refused(overlay->listener);
     overlay->open++;
-    listener_close(overlay->listener, let_go, overlay);
+    listener_close(overlay->listener, overlay_let_go, overlay);
     overlay->listener = NULL;
 }
 
@@ -168,21 +178,22 @@ static void close_parts(struct overlay *overlay)
     close_listener(overlay);
     if (overlay->links) {
         overlay->open++;
-        links_close(overlay->links, let_go, overlay);
+        links_close(overlay->links, overlay_let_go, overlay);
     }
     if (overlay->relay) {
         overlay->open++;
-        relay_close(overlay->relay, let_go, overlay);
+        relay_close(overlay->relay, overlay_let_go, overlay);
     }
     if (overlay->paths) {
         overlay->open++;
-        paths_close(overlay->paths, let_go, overlay);
+        paths_close(overlay->paths, overlay_let_go, overlay);
     }
-    overlay->open += 3;
+    overlay->open += 4;
     uv_close((uv_handle_t *)&overlay->wake, on_handle_closed);
     uv_close((uv_handle_t *)&overlay->leave, on_handle_closed);
+    uv_close((uv_handle_t *)&overlay->keep, on_handle_closed);
     uv_close((uv_handle_t *)&overlay->deliver, on_handle_closed);
-    let_go(overlay); /* all have been asked */
+    overlay_let_go(overlay); /* all have been asked */
 }
 
 static void on_leave(uv_timer_t *timer)
@@ -202,6 +213,7 @@ void overlay_close(struct overlay *overlay, void (*on_closed)(void *ctx), void *
     overlay->is_closing = true;
     overlay->leave_since_ms = overlay_now_ms();
     close_listener(overlay);
+    overlay_hosts_save(overlay);
     core_leave(overlay->core);
     uv_timer_start(&overlay->leave, on_leave, LEAVE_STEP_MS, LEAVE_STEP_MS);
 }

@@ -83,8 +83,12 @@ void publish_open(struct core *core)
 
 void publish_soon(struct core *core)
 {
-    if (has_names(core))
-        core_timer_set(core, &core->publish_timer, core_now(core) + SETTLE_MS);
+    if (!has_names(core))
+        return;
+    if (core->upstream_count == 1) /* the first home: we can be found from now on */
+        publish(core, false);
+    core_timer_set(core, &core->publish_timer,
+                   core_now(core) + (core->upstream_count == 1 ? AGAIN_MIN_MS : SETTLE_MS));
 }
 
 void publish_withdraw(struct core *core)
