@@ -1,13 +1,11 @@
 /* A path on its worker: its ways in turn, and which of them is taken. */
 #include "overlay/path_worker.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
-#define PACE_MS 20      /* between two checks of a path */
-#define WANTED_MS 15000 /* how long a call may take until it listens */
+#define PACE_MS 20 /* between two checks of a path */
 
 bool path_live_is_wanted(const struct path *path, uint64_t now_ms)
 {
@@ -147,7 +145,7 @@ void path_live_begin(struct path *path)
     TAILQ_INIT(&path->live.ways);
     uv_timer_init(worker->loop, &path->live.timer);
     path->live.timer.data = path;
-    path->live.wanted_until_ms = uv_now(worker->loop) + WANTED_MS;
+    path->live.wanted_until_ms = uv_now(worker->loop) + PATH_WANTED_MS;
     /* The far end has to see our numbers grow even when we forgot the path and build it again;
      * checks are much rarer than one a millisecond. */
     clock_gettime(CLOCK_REALTIME, &now);

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #define HOSTS_AGE_MS 3000
-#define WANTED_MS 15000
 
 /* ---- this machine -----------------------------------------------------------------------------
  */
@@ -119,7 +118,7 @@ static void on_news(struct path_letter *letter)
     struct path *path = news->path;
     uint64_t now_ms = uv_now(path->worker->loop);
 
-    path->live.wanted_until_ms = now_ms + WANTED_MS;
+    path->live.wanted_until_ms = now_ms + PATH_WANTED_MS;
     /* The far end may have started again and count from another clock. */
     if (news->is_from_peer)
         path->live.seen_number = path->live.seen_mask = 0;

@@ -96,6 +96,7 @@ void path_relay_add(struct path *path, const struct candidate *candidate);
 /* ---- paths ------------------------------------------------------------------------------------
  */
 
+#define PATH_WANTED_MS 15000 /* how long a call may take from its offer until it listens */
 #define PATH_USERNAME_BYTES (2 * PATH_ID_BYTES + 1)
 
 struct path {
