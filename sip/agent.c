@@ -25,6 +25,7 @@
 #define NO_URL ((url_string_t *)-1)
 #define MESSAGE_MAX 16384
 #define PROCEEDING_MAX 5000
+#define RECEIVE_BUFFER (4u << 20) /* for all phones at once after a power cut */
 
 const char *agent_host(const struct sockaddr_storage *address, char text[HOST_MAX])
 {
@@ -80,7 +81,7 @@ static int socket_add(struct sip *sip, const struct sockaddr_storage *local, boo
     snprintf(url, sizeof url, "sip:%s:%s;transport=udp", agent_host(local, host), port);
     snprintf(s->ident, sizeof s->ident, "s%d", a->count);
     if (nta_agent_add_tport(a->nta, URL_STRING_MAKE(url), TPTAG_IDENT(s->ident),
-                            TPTAG_STUN_SERVER(0), TAG_END()) < 0) {
+                            TPTAG_STUN_SERVER(0), TPTAG_UDP_RMEM(RECEIVE_BUFFER), TAG_END()) < 0) {
         int err = errno ? errno : EADDRINUSE;
 
         log_error(LOG_SIP, NULL, "cannot bind udp:%s: %s", address_format(local, text),
@@ -177,6 +178,8 @@ static int sockets_open(struct sip *sip)
 int agent_open(struct sip *sip)
 {
     struct agent *a = &sip->agent;
+    /* Ours, the ring timeout, comes first and tells why. */
+    unsigned timer_c_ms = (unsigned)sip->conf->sip.ring_timeout_s * 1000 + 60000;
     int err;
 
     su_log_redirect(NULL, sofia_log, NULL);
@@ -187,7 +190,7 @@ int agent_open(struct sip *sip)
         NTATAG_MAXSIZE(MESSAGE_MAX), NTATAG_UDP_MTU(65535), NTATAG_UA(0), NTATAG_SERVER_RPORT(2),
         NTATAG_CLIENT_RPORT(1), NTATAG_DEFAULT_PROXY(BLACK_HOLE),
         NTATAG_MAX_PROCEEDING(PROCEEDING_MAX), NTATAG_USE_NAPTR(0), NTATAG_USE_SRV(0),
-        NTATAG_CANCEL_487(0), TPTAG_STUN_SERVER(0), TAG_END());
+        NTATAG_CANCEL_487(0), NTATAG_TIMER_C(timer_c_ms), TPTAG_STUN_SERVER(0), TAG_END());
     if (!a->nta) {
         log_error(LOG_SIP, NULL, "cannot start the SIP agent");
         return -ENOMEM;

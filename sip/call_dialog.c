@@ -253,12 +253,27 @@ static bool check(struct sip_call *call, nta_incoming_t *irq, const sip_t *in)
     return true;
 }
 
+/* A phone that we call speaks up before it has answered: it may not end what is not there yet (RFC
+ * 3261, 15), and has to wait with all else. */
+static void early_request(nta_incoming_t *irq, const sip_t *in)
+{
+    if (in->sip_request->rq_method == sip_method_bye) {
+        reply(irq, SIP_481_NO_TRANSACTION);
+        return;
+    }
+    nta_incoming_treply(irq, SIP_500_INTERNAL_SERVER_ERROR, SIPTAG_RETRY_AFTER_STR("5"), TAG_END());
+    nta_incoming_destroy(irq);
+}
+
 int call_dialog_request(nta_leg_magic_t *magic, nta_leg_t *leg, nta_incoming_t *irq,
                         const sip_t *in)
 {
     struct sip_call *call = (struct sip_call *)magic;
 
-    (void)leg;
+    if (in->sip_request->rq_method != sip_method_ack && leg != call->leg) {
+        early_request(irq, in);
+        return 0;
+    }
     if (in->sip_request->rq_method == sip_method_ack) {
         nta_incoming_destroy(irq);
         call_answer_acked(call, in);

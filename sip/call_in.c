@@ -14,21 +14,27 @@
 #include <sofia-sip/sip_tag.h>
 #include <sofia-sip/url.h>
 
+#define PROVISIONAL_MS 60000
 #define WARNING_MEDIA "305 sallyport \"Incompatible media format\""
 
+/* Unescaped; "" (which is no number) when it is too long or hides control characters. */
 static void copy_user(const char *user, char *to, size_t size)
 {
-    if (user && strlen(user) < size)
-        url_unescape(to, user);
+    if (!user || strlen(user) >= size || strcasestr(user, "%00"))
+        return;
+    url_unescape(to, user);
+    for (const char *p = to; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 127)
+            to[0] = '\0';
 }
 
-/* The display name without its quotes. */
+/* The display name without its quotes and without control characters. */
 static void copy_name(const char *display, char *to, size_t size)
 {
     size_t used = 0;
 
     for (; display && *display && used + 1 < size; display++) {
-        if (*display == '"')
+        if (*display == '"' || (unsigned char)*display < ' ' || *display == 127)
             continue;
         if (*display == '\\' && display[1])
             display++;
@@ -169,12 +175,33 @@ void call_in_announce(struct sip_call *call)
     call->sip->events->on_invite(call->sip->ctx, call, &invite);
 }
 
+/* 180, or 183 with our description once there is one. Repeated every minute while it rings, for the
+ * proxies on the way would give up else (RFC 3261, 13.3.1.1). */
+static void send_provisional(struct sip_call *call);
+
+static void on_minute(uv_timer_t *timer)
+{
+    send_provisional(timer->data);
+}
+
+static void send_provisional(struct sip_call *call)
+{
+    bool early = call->sdp[0] != '\0';
+
+    if (call->state != CALL_STATE_RINGING || !call->invite)
+        return;
+    nta_incoming_treply(call->invite, early ? 183 : 180, early ? "Session Progress" : "Ringing",
+                        SIPTAG_CONTACT_STR(call->contact), SIPTAG_ALLOW_STR(AGENT_ALLOW),
+                        SIPTAG_SERVER_STR(AGENT_NAME),
+                        TAG_IF(early, SIPTAG_CONTENT_TYPE_STR("application/sdp")),
+                        TAG_IF(early, SIPTAG_PAYLOAD_STR(call->sdp)), TAG_END());
+    sip_timer_start(call->sip, &call->timer, on_minute, PROVISIONAL_MS);
+}
+
 void sip_call_ring(struct sip_call *call)
 {
-    if (call->state == CALL_STATE_RINGING && call->invite)
-        nta_incoming_treply(call->invite, SIP_180_RINGING, SIPTAG_CONTACT_STR(call->contact),
-                            SIPTAG_ALLOW_STR(AGENT_ALLOW), SIPTAG_SERVER_STR(AGENT_NAME),
-                            TAG_END());
+    if (!call->sdp[0])
+        send_provisional(call);
 }
 
 int sip_call_progress(struct sip_call *call, const struct sip_local_audio *local)
@@ -188,10 +215,7 @@ int sip_call_progress(struct sip_call *call, const struct sip_local_audio *local
     err = call_answer_write(call, call->offer, local);
     if (err)
         return err;
-    nta_incoming_treply(call->invite, SIP_183_SESSION_PROGRESS, SIPTAG_CONTACT_STR(call->contact),
-                        SIPTAG_ALLOW_STR(AGENT_ALLOW), SIPTAG_SERVER_STR(AGENT_NAME),
-                        SIPTAG_CONTENT_TYPE_STR("application/sdp"), SIPTAG_PAYLOAD_STR(call->sdp),
-                        TAG_END());
+    send_provisional(call);
     call_media_post(call);
     return 0;
 }
@@ -208,6 +232,7 @@ int sip_call_answer(struct sip_call *call, const struct sip_local_audio *local)
         return err;
     call->local = *local;
     call->invite = NULL;
+    uv_timer_stop(&call->timer);
     sip_call_set_state(call, CALL_STATE_ANSWERED, "answered by the gateway");
     call_answer_send(call, invite, call->remote_cseq, !call->offer);
     if (call->offer)

@@ -16,6 +16,8 @@
 #include <sofia-sip/su_alloc.h>
 
 #define SCORE_NONE 100
+/* The caller's host may come from another node. */
+#define HOST_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]"
 
 static int on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *in);
 
@@ -305,6 +307,7 @@ static url_t *request_uri(su_home_t *home, const struct binding *binding)
 static void format_from(const struct sip *sip, const struct sip_caller *caller, const char *user,
                         char *text, size_t size)
 {
+    const char *host = caller->host;
     char name[NAME_MAX_BYTES] = "";
     size_t used = 0;
 
@@ -316,8 +319,10 @@ static void format_from(const struct sip *sip, const struct sip_caller *caller, 
         name[used++] = *p;
     }
     name[used] = '\0';
+    if (!host || !host[0] || host[strspn(host, HOST_CHARACTERS)])
+        host = sip->conf->sip.domain;
     snprintf(text, size, "%s%s%s<sip:%s%s%s>", name[0] ? "\"" : "", name, name[0] ? "\" " : "",
-             user, user[0] ? "@" : "", caller->host ? caller->host : sip->conf->sip.domain);
+             user, user[0] ? "@" : "", host);
 }
 
 static void branch_free(struct branch *b)

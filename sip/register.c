@@ -38,6 +38,9 @@ static int copy_url(msg_t *msg, const url_t *url, char *to, size_t size)
 
     if (!text || strlen(text) >= size)
         return -EINVAL;
+    for (const char *p = text; *p; p++)
+        if ((unsigned char)*p <= ' ' || *p == 127 || *p == '<' || *p == '>')
+            return -EINVAL;
     strcpy(to, text);
     return 0;
 }
@@ -66,6 +69,16 @@ static void copy_instance(const sip_contact_t *contact, char *to, size_t size)
         strcpy(to, value);
 }
 
+static void copy_printable(const char *from, char *to, size_t size)
+{
+    size_t used = 0;
+
+    for (; *from && used + 1 < size; from++)
+        if ((unsigned char)*from >= ' ' && *from != 127)
+            to[used++] = *from;
+    to[used] = '\0';
+}
+
 static int read_contact(struct request *r, const sip_contact_t *contact, struct registration *reg)
 {
     const sip_t *in = r->in;
@@ -81,7 +94,7 @@ static int read_contact(struct request *r, const sip_contact_t *contact, struct 
     b->flow = r->flow;
     copy_instance(contact, b->instance, sizeof b->instance);
     if (in->sip_user_agent && in->sip_user_agent->g_string)
-        snprintf(b->user_agent, sizeof b->user_agent, "%s", in->sip_user_agent->g_string);
+        copy_printable(in->sip_user_agent->g_string, b->user_agent, sizeof b->user_agent);
     b->expires_ms = sip_now_ms() + reg->expires_s * 1000;
     return 0;
 }
@@ -149,6 +162,10 @@ static int apply(struct request *r, const struct conf_phone *phone, struct regis
     struct registrar *registrar = r->sip->registrar;
     int err = 0;
 
+    /* All or nothing. */
+    for (int i = 0; i < count; i++)
+        if (registrar_is_outdated(registrar, phone->id, &regs[i].binding))
+            return -EALREADY;
     for (int i = 0; i < count && !err; i++) {
         struct binding *b = &regs[i].binding;
 

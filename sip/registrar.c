@@ -114,6 +114,14 @@ static bool is_outdated(const struct binding *known, const char *call_id, uint32
     return !strcmp(known->call_id, call_id) && cseq < known->cseq;
 }
 
+bool registrar_is_outdated(struct registrar *r, const char *id, const struct binding *new)
+{
+    struct phone *phone = phone_find(r, id);
+    struct binding *b = phone ? binding_find(phone, new->contact) : NULL;
+
+    return b && is_outdated(b, new->call_id, new->cseq);
+}
+
 static bool is_same_device(const struct binding *old, const struct binding *new)
 {
     if (old->instance[0] && new->instance[0])

@@ -53,6 +53,9 @@ void registrar_free(struct registrar *registrar);
  * a repeated one (same CSeq) is taken again. */
 int registrar_bind(struct registrar *registrar, const char *phone, const struct binding *binding,
                    int max_contacts);
+/* Whether a request with this Call-ID and CSeq is older than what is known of its contact. */
+bool registrar_is_outdated(struct registrar *registrar, const char *phone,
+                           const struct binding *binding);
 /* Removes one contact, or with NULL all. -EALREADY when out of order: then nothing was removed. */
 int registrar_unbind(struct registrar *registrar, const char *phone, const char *contact,
                      const char *call_id, uint32_t cseq);

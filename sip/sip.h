@@ -49,7 +49,9 @@ struct sip_audio {
 /* Our end of the audio stream. */
 struct sip_local_audio {
     struct sockaddr_storage address; /* RTP address and port */
-    struct codec_list codecs; /* best first; the first one that the far end also has is used */
+    /* Best first; the first one that the far end also has is used. In an answer to our offer the
+     * far end's order counts: it has made the choice. */
+    struct codec_list codecs;
     enum media_direction direction; /* what we are ready to do */
 };
 

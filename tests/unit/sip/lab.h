@@ -220,6 +220,28 @@ static void lab_stop(struct lab *lab)
     lab->sip = NULL;
 }
 
+static bool lab_can_bind(int type, uint16_t port)
+{
+    struct sockaddr_storage address;
+    int fd = socket(AF_INET, type, 0), on = 1, err;
+
+    lab_loopback(&address, port);
+    setsockopt(fd, SOL_SOCKET, type == SOCK_STREAM ? SO_REUSEADDR : SO_KEEPALIVE, &on, sizeof on);
+    err = bind(fd, (struct sockaddr *)&address, sizeof(struct sockaddr_in));
+    if (!err && type == SOCK_STREAM)
+        err = listen(fd, 1);
+    close(fd);
+    return !err;
+}
+
+/* The first port from `port` on that nobody else uses now, for UDP and TCP. */
+static uint16_t lab_free_port(uint16_t port)
+{
+    while (!lab_can_bind(SOCK_DGRAM, port) || !lab_can_bind(SOCK_STREAM, port))
+        port++;
+    return port;
+}
+
 static struct lab *lab_open(uint16_t port)
 {
     struct lab *lab = calloc(1, sizeof *lab);
@@ -231,7 +253,7 @@ static struct lab *lab_open(uint16_t port)
     su_root_threading(lab->root, 0);
     su_wait_create(lab->wait, uv_backend_fd(&lab->uv), SU_WAIT_IN);
     assert_true(su_root_register(lab->root, lab->wait, lab_on_backend, NULL, 0) > 0);
-    lab_settings(lab, port);
+    lab_settings(lab, lab_free_port(port));
     return lab;
 }
 

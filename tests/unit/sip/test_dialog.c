@@ -202,6 +202,26 @@ static void ack_without_answer_ends(void **state)
     assert_int_equal(lab->cause.reason, CALL_NOT_ACCEPTABLE);
 }
 
+/* Whatever is dialled reaches logs and routes: no control characters, no hidden ends. */
+static void strange_numbers_are_no_numbers(void **state)
+{
+    static const struct {
+        const char *dialled, *heard;
+    } cases[] = {
+        {"%38%38", "88"}, {"a%00b", ""}, {"a%0Ab", ""}, {"%2B49-30", "+49-30"}, {"a%20b", "a b"},
+    };
+    struct lab *lab = *state;
+    struct call_cause cause = call_cause(CALL_NOT_FOUND, NULL);
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        phone_dial(&p, &t, cases[i].dialled, SDP_PCMA);
+        lab_expect(lab, "invite");
+        assert_string_equal(lab->dialled, cases[i].heard);
+        sip_call_reject(lab->call, &cause);
+        phone_expect(&p, 404);
+    }
+}
+
 static void caller_gives_up(void **state)
 {
     struct lab *lab = *state;
@@ -444,6 +464,7 @@ int main(void)
         BOTH(updates_do_not_overtake),
         BOTH(invite_without_offer_is_offered),
         BOTH(ack_without_answer_ends),
+        BOTH(strange_numbers_are_no_numbers),
         BOTH(caller_gives_up),
         BOTH(cancel_comes_too_late),
         BOTH(gateway_refuses),

@@ -178,6 +178,32 @@ static void global_failure_ends_all(void **state)
     expect_cancel(&b, invite_b);
 }
 
+/* A phone cannot end, nor change, what it has not answered yet. */
+static void early_requests_of_a_branch(void **state)
+{
+    struct lab *lab = *state;
+    struct talk t;
+
+    call(lab);
+    strcpy(a.message, invite_a);
+    talk_from_invite(&a, &t);
+    phone_reply_to(&a, invite_a, 180, "", NULL);
+    phone_reply_to(&b, invite_b, 180, "", NULL);
+    lab_expect(lab, "ringing");
+    talk_send(&a, &t, "BYE", "", NULL);
+    phone_expect(&a, 481);
+    talk_send(&a, &t, "UPDATE", "", SDP_PCMA);
+    phone_expect(&a, 500);
+    assert_string_equal(lab->log, "");
+    phone_reply_to(&a, invite_a, 200, contact, SDP_PCMA);
+    lab_expect(lab, "media answer");
+    phone_expect_request(&a, "ACK ");
+    talk_send(&a, &t, "BYE", "", NULL);
+    phone_expect(&a, 200);
+    lab_expect(lab, "end");
+    expect_cancel(&b, invite_b);
+}
+
 static void nobody_answers(void **state)
 {
     struct lab *lab = *state;
@@ -265,6 +291,24 @@ static void requests_are_repeated_over_udp_only(void **state)
     lab_expect(lab, "end");
 }
 
+/* Names come from other nodes: nothing of them may break out of a header. */
+static void caller_is_shown_safely(void **state)
+{
+    struct lab *lab = *state;
+    struct sip_caller caller = {"2\r\nX: 1@>", "Eve\"\r\nEvil: yes", "x>\r\nEvil: yes"};
+    struct call_cause cause = call_cause(CALL_NORMAL, NULL);
+
+    assert_int_equal(sip_call_new(lab->sip, "202", &caller, &lab->local, "0123456789abcdef",
+                                  &lab_call_events, lab, &lab->call),
+                     0);
+    phone_expect_request(&a, "INVITE ");
+    assert_null(strstr(a.message, "\r\nEvil"));
+    assert_null(strstr(a.message, "\r\nX:"));
+    assert_non_null(strstr(phone_header(&a, "From"), "@lab.example>"));
+    phone_expect_request(&b, "INVITE ");
+    sip_call_end(lab->call, &cause);
+}
+
 static void phone_without_contacts(void **state)
 {
     struct lab *lab = *state;
@@ -300,12 +344,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(cancel_waits_for_a_sign_of_life, setup, teardown),
         cmocka_unit_test_setup_teardown(best_error_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(global_failure_ends_all, setup, teardown),
+        cmocka_unit_test_setup_teardown(early_requests_of_a_branch, setup, teardown),
         cmocka_unit_test_setup_teardown(nobody_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(early_media_of_the_first_is_heard, setup, teardown),
         cmocka_unit_test_setup_teardown(answer_without_common_codec_is_ended, setup, teardown),
         cmocka_unit_test_setup_teardown(our_ack_is_sent_again, setup, teardown),
         cmocka_unit_test_setup_teardown(closed_connection_ends_its_branch, setup, teardown),
         cmocka_unit_test_setup_teardown(requests_are_repeated_over_udp_only, setup, teardown),
+        cmocka_unit_test_setup_teardown(caller_is_shown_safely, setup, teardown),
         cmocka_unit_test_setup_teardown(phone_without_contacts, setup, teardown),
         cmocka_unit_test_setup_teardown(closing_ends_what_rings, setup, teardown),
     };

@@ -197,7 +197,7 @@ static void large_messages(void **state)
 }
 
 /* The port of the UDP socket of ours that no setting names: nta's, behind the TCP front. */
-static uint16_t hidden_port(void)
+static uint16_t hidden_port(const struct lab *lab)
 {
     struct sockaddr_storage address;
     uint16_t port = 0;
@@ -209,7 +209,7 @@ static uint16_t hidden_port(void)
 
         if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_length) || type != SOCK_DGRAM ||
             getsockname(fd, (struct sockaddr *)&address, &length) || address.ss_family != AF_INET ||
-            address_port(&address) == PORT)
+            address_port(&address) == lab->port)
             continue;
         assert_int_equal(port, 0);
         port = address_port(&address);
@@ -226,7 +226,7 @@ static void strangers_behind_the_front_are_ignored(void **state)
     struct lab *lab = *state;
     static struct phone p;
     struct sockaddr_storage to;
-    uint16_t port = hidden_port();
+    uint16_t port = hidden_port(lab);
 
     assert_int_not_equal(port, 0);
     phone_open(&p, lab, false, "201", SECRET_201);
