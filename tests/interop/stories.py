@@ -199,7 +199,7 @@ def sipp_calls(rig):
         callee.wait_event("CALL_ESTABLISHED", 5, since)
         sipp.wait_passed(15)
         callee.close_reason(3, since)
-        heard = ear.judge_tone("301", callee.heard(), 620, ear.seconds_of(callee.sent()) - 0.3)
+        heard = ear.judge_tone("301", callee.heard(), 620, ear.seconds_of(callee.sent()))
         texts.append(f"{scenario}: {heard}")
         settle(1)
     return "; ".join(texts)
@@ -223,7 +223,7 @@ def sipp_is_called(rig):
         caller.hangup()
         sipp.wait_passed(5)
         caller.close_reason(2, since)
-        heard = ear.judge_tone("201", caller.heard(), 440, ear.seconds_of(caller.sent()) - 0.3)
+        heard = ear.judge_tone("201", caller.heard(), 440, ear.seconds_of(caller.sent()))
         texts.append(f"{scenario}: {heard}")
         settle(1)
     return "; ".join(texts)
@@ -285,7 +285,7 @@ def native_peer_answers(rig):
     settle(TALK)
     caller.hangup()
     caller.close_reason(2, since)
-    return ear.judge_tone("201", caller.heard(), 440, ear.seconds_of(caller.sent()) - 0.3)
+    return ear.judge_tone("201", caller.heard(), 440, ear.seconds_of(caller.sent()))
 
 
 # -- what can happen in a call ---------------------------------------------------------------------

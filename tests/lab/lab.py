@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "interop"))
 import ear  # noqa: E402
 from node import Realm, Sallyport  # noqa: E402
 from phones import Baresip  # noqa: E402
-from rig import Failure, Rig, wait_until  # noqa: E402
+from rig import Failure, Rig  # noqa: E402
 
 HUB = "198.18.0.11:443"
 
@@ -121,9 +121,10 @@ class Call:
         return 1000 * (at - self.answered)
 
     def path(self):
-        """What the two gateways say about the way of the voice."""
-        paths = {wait_until(lambda: site.gateway.path(), 2, "a path") for site in
-                 (self.caller, self.callee)}
+        """What the two gateways say about the way of the voice, in a word or two."""
+        paths = {site.gateway.path() for site in (self.caller, self.callee)}
+        if all(path.startswith("udp ") for path in paths):
+            return "direct, UDP"
         return " / ".join(sorted(paths))
 
     def end(self):
