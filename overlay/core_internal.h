@@ -250,6 +250,8 @@ void forward_on_fellow_ready(struct core *core, struct peer *peer);
 void forward_on_fellow_gone(struct core *core, core_link link);
 void forward_open(struct core *core);
 void forward_close(struct core *core);
+/* Passages that are kept now. */
+unsigned forward_count(const struct core *core);
 
 void reserve_on_reserve(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
 void reserve_on_reserved(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);

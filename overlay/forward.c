@@ -290,6 +290,11 @@ void forward_open(struct core *core)
     core_timer_init(&core->forward->timer, on_timer, core);
 }
 
+unsigned forward_count(const struct core *core)
+{
+    return HASH_COUNT(core->forward->by_id);
+}
+
 void forward_close(struct core *core)
 {
     while (!TAILQ_EMPTY(&core->forward->queue))

@@ -95,10 +95,20 @@ void record_signed_fini(Sallyport__SignedRecord *out)
     sallyport__signed_record__init(out);
 }
 
-static int refuse(char *why, size_t why_bytes, const char *text)
+/* What is judged, by whom, when, and where the reason goes. */
+struct trial {
+    const struct identity *identity;
+    const Sallyport__SignedRecord *wire;
+    const Sallyport__Record *record; /* unpacked from `wire` */
+    int64_t now_s;
+    char *why;
+    size_t why_bytes;
+};
+
+static int refuse(const struct trial *trial, int error, const char *text)
 {
-    snprintf(why, why_bytes, "%s", text);
-    return -EACCES;
+    snprintf(trial->why, trial->why_bytes, "%s", text);
+    return error;
 }
 
 static bool signature_is_good(const Sallyport__SignedRecord *wire, const struct certificate *signer)
@@ -111,71 +121,68 @@ static bool signature_is_good(const Sallyport__SignedRecord *wire, const struct 
     return good;
 }
 
-static int check_times(const Sallyport__Record *wire, int64_t now_s, char *why, size_t why_bytes)
+static int check_times(const struct trial *trial)
 {
-    if (wire->lifetime_s == 0 || wire->lifetime_s > RECORD_LIFETIME_MAX_S)
-        return refuse(why, why_bytes, "lifetime out of range");
-    if (wire->issued_s < 0 || wire->issued_s > now_s + RECORD_CLOCK_S)
-        return refuse(why, why_bytes, "issued in the future");
-    if (wire->issued_s + wire->lifetime_s <= now_s)
-        return refuse(why, why_bytes, "expired");
+    const Sallyport__Record *record = trial->record;
+
+    if (record->lifetime_s == 0 || record->lifetime_s > RECORD_LIFETIME_MAX_S)
+        return refuse(trial, -EACCES, "lifetime out of range");
+    if (record->issued_s < 0 || record->issued_s > trial->now_s + RECORD_CLOCK_S)
+        return refuse(trial, -EACCES, "issued in the future");
+    if (record->issued_s + record->lifetime_s <= trial->now_s)
+        return refuse(trial, -EACCES, "expired");
     return 0;
 }
 
-static int verify_unpacked(const struct identity *identity, const Sallyport__SignedRecord *wire,
-                           const Sallyport__Record *unpacked, int64_t now_s, struct record *record)
+static int check(const struct trial *trial, struct certificate *signer)
 {
-    char *why = record->name; /* not yet used for the name; the caller takes the reason from here */
-    size_t why_bytes = sizeof record->name;
-    int error = check_times(unpacked, now_s, why, why_bytes);
+    const ProtobufCBinaryData *der = &trial->record->certificate;
+    int error = check_times(trial);
 
+    if (!error)
+        error = identity_verify(trial->identity, der->data, der->len, trial->now_s, signer,
+                                trial->why, trial->why_bytes);
     if (error)
         return error;
-    error = identity_verify(identity, unpacked->certificate.data, unpacked->certificate.len, now_s,
-                            &record->certificate, why, why_bytes);
-    if (error)
-        return error;
-    if (!signature_is_good(wire, &record->certificate))
-        return refuse(why, why_bytes, "wrong signature");
-    if (!(record->certificate.roles & (CONF_ROLE_GATEWAY | CONF_ROLE_CLIENT)))
-        return refuse(why, why_bytes, "role gateway or client not granted");
-    if (!certificate_grants(&record->certificate, unpacked->name))
-        return refuse(why, why_bytes, "name not granted");
+    if (!signature_is_good(trial->wire, signer))
+        return refuse(trial, -EACCES, "wrong signature");
+    if (!(signer->roles & (CONF_ROLE_GATEWAY | CONF_ROLE_CLIENT)))
+        return refuse(trial, -EACCES, "role gateway or client not granted");
+    if (!certificate_grants(signer, trial->record->name))
+        return refuse(trial, -EACCES, "name not granted");
     return 0;
+}
+
+static void take_over(struct record *record, const Sallyport__Record *unpacked)
+{
+    homes_decode(&record->homes, unpacked->homes, unpacked->n_homes);
+    record->sequence = unpacked->sequence;
+    record->issued_s = unpacked->issued_s;
+    record->lifetime_s = unpacked->lifetime_s;
+    record->priority = unpacked->priority;
+    record->weight = unpacked->weight;
+    record->is_withdrawn = unpacked->withdrawn;
 }
 
 int record_verify(const struct identity *identity, const Sallyport__SignedRecord *wire,
                   int64_t now_s, struct record *record, char *why, size_t why_bytes)
 {
-    if (wire->signature.len != IDENTITY_SIGNATURE_BYTES || wire->record.len == 0 ||
-        wire->record.len > RECORD_BYTES_MAX) {
-        refuse(why, why_bytes, "malformed");
-        return -EINVAL;
-    }
+    struct trial trial = {identity, wire, NULL, now_s, why, why_bytes};
 
+    if (wire->signature.len != IDENTITY_SIGNATURE_BYTES || wire->record.len == 0 ||
+        wire->record.len > RECORD_BYTES_MAX)
+        return refuse(&trial, -EINVAL, "malformed");
     Sallyport__Record *unpacked =
         sallyport__record__unpack(NULL, wire->record.len, wire->record.data);
-    char name[OVERLAY_NAME_MAX];
-    if (!unpacked || record_name_fold(unpacked->name, name) < 0) {
-        refuse(why, why_bytes, "malformed");
-        if (unpacked)
-            sallyport__record__free_unpacked(unpacked, NULL);
-        return -EINVAL;
-    }
+    if (!unpacked)
+        return refuse(&trial, -EINVAL, "malformed");
 
-    int error = verify_unpacked(identity, wire, unpacked, now_s, record);
-    if (error) {
-        snprintf(why, why_bytes, "%s", record->name);
-    } else {
-        strcpy(record->name, name);
-        homes_decode(&record->homes, unpacked->homes, unpacked->n_homes);
-        record->sequence = unpacked->sequence;
-        record->issued_s = unpacked->issued_s;
-        record->lifetime_s = unpacked->lifetime_s;
-        record->priority = unpacked->priority;
-        record->weight = unpacked->weight;
-        record->is_withdrawn = unpacked->withdrawn;
-    }
+    trial.record = unpacked;
+    int error = record_name_fold(unpacked->name, record->name)
+                    ? refuse(&trial, -EINVAL, "malformed")
+                    : check(&trial, &record->certificate);
+    if (!error)
+        take_over(record, unpacked);
     sallyport__record__free_unpacked(unpacked, NULL);
     return error;
 }
