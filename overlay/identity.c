@@ -1,4 +1,5 @@
 /* The enrolment file: one PEM file with our certificate, our key, the root and first supernodes. */
+#include "overlay/identity_file.h"
 #include "overlay/identity_x509.h"
 #include "overlay/tls_address.h"
 
@@ -329,6 +330,15 @@ void identity_free(struct identity *identity)
 const struct certificate *identity_certificate(const struct identity *identity)
 {
     return &identity->own;
+}
+
+void identity_realm_tag(const struct identity *identity, char tag[IDENTITY_TAG_BYTES])
+{
+    uint8_t hash[EVP_MAX_MD_SIZE] = {0};
+    unsigned bytes;
+
+    X509_digest(identity->root, EVP_sha256(), hash, &bytes);
+    sodium_bin2hex(tag, IDENTITY_TAG_BYTES, hash, (IDENTITY_TAG_BYTES - 1) / 2);
 }
 
 int identity_supernode_count(const struct identity *identity)

@@ -40,6 +40,9 @@ int identity_parse(const char *pem, size_t bytes, struct identity **identity, ch
 void identity_free(struct identity *identity);
 
 const struct certificate *identity_certificate(const struct identity *identity);
+/* Eight hex digits and a NUL that tell this realm from others, by its root. For names of files. */
+#define IDENTITY_TAG_BYTES 9
+void identity_realm_tag(const struct identity *identity, char tag[IDENTITY_TAG_BYTES]);
 int identity_supernode_count(const struct identity *identity);
 const char *identity_supernode(const struct identity *identity, int i);
 

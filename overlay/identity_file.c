@@ -1,12 +1,10 @@
-/* Small files of PEM: read with a limit, written whole or not at all. */
-#include "overlay/identity_x509.h"
+#include "overlay/identity_file.h"
 
 #include "conf/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <openssl/bio.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,26 +94,26 @@ void identity_file_check_mode(const char *path)
                  (unsigned)(about.st_mode & 0777));
 }
 
-static int write_all(int fd, BIO *content)
+static int write_all(int fd, const struct identity_file_content *content)
 {
-    char *data;
-    long left = BIO_get_mem_data(content, &data);
+    const char *data = content->data;
+    size_t left = content->bytes;
 
     while (left > 0) {
-        ssize_t put = write(fd, data, (size_t)left);
+        ssize_t put = write(fd, data, left);
         if (put < 0 && errno == EINTR)
             continue;
         if (put < 0)
             return -errno;
         data += put;
-        left -= put;
+        left -= (size_t)put;
     }
     return fsync(fd) < 0 && errno != EINVAL && errno != EROFS ? -errno : 0;
 }
 
-static int write_new(const char *path, mode_t mode, BIO *content)
+static int write_new(const char *path, const struct identity_file_content *content)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, content->mode);
 
     if (fd < 0)
         return -errno;
@@ -127,21 +125,23 @@ static int write_new(const char *path, mode_t mode, BIO *content)
     return error;
 }
 
-int identity_file_create(const char *path, mode_t mode, BIO *content, char *why, size_t why_bytes)
+int identity_file_create(const char *path, const struct identity_file_content *content, char *why,
+                         size_t why_bytes)
 {
-    int error = write_new(path, mode, content);
+    int error = write_new(path, content);
 
     return error < 0 ? complain(error, path, why, why_bytes) : 0;
 }
 
-int identity_file_replace(const char *path, mode_t mode, BIO *content, char *why, size_t why_bytes)
+int identity_file_replace(const char *path, const struct identity_file_content *content, char *why,
+                          size_t why_bytes)
 {
     char temporary[PATH_MAX];
 
     if (snprintf(temporary, sizeof temporary, "%s.new", path) >= (int)sizeof temporary)
         return complain(-ENAMETOOLONG, path, why, why_bytes);
     unlink(temporary); /* left by one that was cut off */
-    int error = write_new(temporary, mode, content);
+    int error = write_new(temporary, content);
     if (error == 0 && rename(temporary, path) < 0) {
         error = -errno;
         unlink(temporary);

@@ -16,7 +16,6 @@
 
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
-#include <sys/types.h>
 
 struct identity {
     struct certificate own;
@@ -70,18 +69,5 @@ int identity_key_init(void);
 /* ---- identity_tls.c ------------------------------------------------------------------- */
 
 int identity_tls_make(struct identity *identity);
-
-/* ---- identity_file.c ------------------------------------------------------------------ */
-
-#define IDENTITY_FILE_MAX (1024 * 1024) /* a revocation list of some ten thousand entries */
-/* Reads a whole file; *data ends with a NUL and is freed by the caller. `why` names file and
- * reason. */
-int identity_file_read(const char *path, char **data, size_t *bytes, char *why, size_t why_bytes);
-/* Warns in the log when others may read a file with a key in it. */
-void identity_file_check_mode(const char *path);
-/* Writes a new file; -EEXIST when there is one. */
-int identity_file_create(const char *path, mode_t mode, BIO *content, char *why, size_t why_bytes);
-/* Writes a file anew, whole or not at all. */
-int identity_file_replace(const char *path, mode_t mode, BIO *content, char *why, size_t why_bytes);
 
 #endif

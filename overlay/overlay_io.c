@@ -172,8 +172,10 @@ static void on_attached(void *ctx, const char *supernode)
 {
     struct overlay *overlay = ctx;
 
-    if (!overlay->is_closing)
-        overlay->events->on_attached(overlay->ctx, supernode);
+    if (overlay->is_closing)
+        return;
+    overlay_hosts_keep(overlay);
+    overlay->events->on_attached(overlay->ctx, supernode);
 }
 
 static void on_detached(void *ctx, const char *why)

@@ -2,6 +2,7 @@
  *
  *   overlay.c        opened and closed: the core, links, the door, paths and the relay put together
  *   overlay_io.c     the core's hands, and what comes in for it
+ *   overlay_hosts.c  the host cache, kept on disk
  *   overlay_state.c  the gateway's calls and questions, handed on
  */
 #ifndef OVERLAY_OVERLAY_PARTS_H
@@ -27,7 +28,8 @@ struct overlay {
     struct relay *relay; /* NULL: we do not relay */
     uint64_t refused;    /* by a listener that is closed */
     char address[ADDRESS_TEXT_MAX];
-    uv_timer_t wake, leave;
+    uv_timer_t wake, leave, keep;
+    char *hosts; /* as they were written last; NULL: never */
     uv_async_t deliver;
     uint64_t leave_since_ms;
     bool is_closing;
@@ -35,6 +37,15 @@ struct overlay {
     void (*on_closed)(void *ctx);
     void *closed_ctx;
 };
+
+/* overlay.c: one of what is counted by `open` is done. */
+void overlay_let_go(void *overlay);
+
+/* overlay_hosts.c */
+void overlay_hosts_load(struct overlay *overlay);
+/* Saves them now and then, from now on. */
+void overlay_hosts_keep(struct overlay *overlay);
+void overlay_hosts_save(struct overlay *overlay);
 
 /* overlay_io.c */
 uint64_t overlay_now_ms(void);

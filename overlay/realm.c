@@ -1,6 +1,7 @@
 /* The folder of a realm: made, opened, nodes enrolled. */
 #include "overlay/realm.h"
 
+#include "overlay/identity_file.h"
 #include "overlay/identity_x509.h"
 
 #include <errno.h>
@@ -32,6 +33,14 @@ static int make_folder(const char *path, char *why, size_t why_bytes)
     return error;
 }
 
+struct identity_file_content realm_content(BIO *bio, mode_t mode)
+{
+    char *data;
+    long bytes = BIO_get_mem_data(bio, &data);
+
+    return (struct identity_file_content){data, (size_t)bytes, mode};
+}
+
 static int write_root(const struct realm *realm, const char *certificate_path, const char *key_path,
                       char *why, size_t why_bytes)
 {
@@ -41,9 +50,11 @@ static int write_root(const struct realm *realm, const char *certificate_path, c
     snprintf(why, why_bytes, "out of memory");
     if (certificate && key && PEM_write_bio_X509(certificate, realm->root) == 1 &&
         PEM_write_bio_PKCS8PrivateKey(key, realm->key, NULL, NULL, 0, NULL, NULL) == 1) {
-        error = identity_file_create(key_path, 0600, key, why, why_bytes);
+        const struct identity_file_content secret = realm_content(key, 0600);
+        const struct identity_file_content shown = realm_content(certificate, 0644);
+        error = identity_file_create(key_path, &secret, why, why_bytes);
         if (error == 0) {
-            error = identity_file_create(certificate_path, 0644, certificate, why, why_bytes);
+            error = identity_file_create(certificate_path, &shown, why, why_bytes);
             if (error < 0)
                 unlink(key_path);
         }
@@ -138,22 +149,12 @@ static int keep_issued(const char *dir, const char *site, X509 *x509, char *why,
             error = realm_path(path, dir, name, why, why_bytes);
         if (error == 0)
             error = make_folder(folder, why, why_bytes);
+        const struct identity_file_content content = realm_content(bio, 0644);
         if (error == 0)
-            error = identity_file_create(path, 0644, bio, why, why_bytes);
+            error = identity_file_create(path, &content, why, why_bytes);
     }
     BN_free(number);
     OPENSSL_free(serial);
-    BIO_free(bio);
-    return error;
-}
-
-static int write_pem(const char *path, char *pem, char *why, size_t why_bytes)
-{
-    BIO *bio = BIO_new_mem_buf(pem, -1);
-
-    if (!bio)
-        return -ENOMEM;
-    int error = identity_file_create(path, 0600, bio, why, why_bytes);
     BIO_free(bio);
     return error;
 }
@@ -173,7 +174,8 @@ int overlay_realm_enrol(const char *dir, const struct overlay_enrolment *enrolme
         return error;
     error = realm_issue(&realm, enrolment, time(NULL), &pem, &x509, why, why_bytes);
     if (error == 0) {
-        error = write_pem(path, pem, why, why_bytes);
+        const struct identity_file_content content = {pem, strlen(pem), 0600};
+        error = identity_file_create(path, &content, why, why_bytes);
         sodium_memzero(pem, strlen(pem));
         free(pem);
         if (error == 0)

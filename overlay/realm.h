@@ -14,6 +14,7 @@
 #ifndef OVERLAY_REALM_H
 #define OVERLAY_REALM_H
 
+#include "overlay/identity_file.h"
 #include "overlay/overlay.h"
 
 #include <openssl/evp.h>
@@ -38,6 +39,9 @@ int realm_check_enrolment(const struct overlay_enrolment *enrolment, char *why, 
  * NULL. */
 int realm_issue(const struct realm *realm, const struct overlay_enrolment *enrolment,
                 int64_t from_s, char **pem, X509 **certificate, char *why, size_t why_bytes);
+
+/* What was written into a memory BIO, as the content of a file. */
+struct identity_file_content realm_content(BIO *bio, mode_t mode);
 
 /* Opens the realm in folder `dir`. */
 int realm_open(struct realm *realm, const char *dir, char *why, size_t why_bytes);

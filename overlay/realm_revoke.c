@@ -1,4 +1,5 @@
 /* The revocation list of a realm: an X.509 CRL (RFC 5280, section 5) signed by the root. */
+#include "overlay/identity_file.h"
 #include "overlay/identity_x509.h"
 #include "overlay/realm.h"
 
@@ -131,10 +132,12 @@ static int add_and_write(const struct realm *realm, X509 *x509, const char *path
             error = sign_list(realm, list, now_s);
         if (error == 0 && PEM_write_bio_X509_CRL(bio, list) != 1)
             error = -EIO;
-        if (error < 0)
+        if (error < 0) {
             snprintf(why, why_bytes, "cannot sign the list: %s", identity_openssl_error());
-        else
-            error = identity_file_replace(path, 0644, bio, why, why_bytes);
+        } else {
+            const struct identity_file_content content = realm_content(bio, 0644);
+            error = identity_file_replace(path, &content, why, why_bytes);
+        }
         BIO_free(bio);
     }
     X509_CRL_free(list);

@@ -255,6 +255,8 @@ static struct conf *settings_of(const char *name, unsigned roles)
 
     assert_non_null(conf);
     conf->realm.enrolment = at(name);
+    free(conf->state_dir);
+    conf->state_dir = NULL;
     conf->overlay.roles = roles;
     conf->overlay.keep_path_s = 0;
     if (roles & CONF_ROLE_SUPERNODE) {
@@ -772,6 +774,28 @@ static void a_call_outlives_a_supernode_and_the_next_one_works_at_once(void **st
     close_node(&second);
 }
 
+static void a_node_finds_the_realm_by_what_it_knew_before(void **state)
+{
+    struct node sn, berlin;
+
+    (void)state;
+    open_supernode(&sn);
+    struct conf *conf = settings_of("berlin", CONF_ROLE_GATEWAY);
+    conf->state_dir = strdup(folder);
+    open_with(&berlin, conf);
+    run_until(&berlin.attached, 1);
+    close_node(&berlin);
+
+    conf = settings_of("berlin", CONF_ROLE_GATEWAY);
+    free(conf->overlay.supernodes[0]);
+    conf->overlay.supernode_count = 0;
+    conf->state_dir = strdup(folder);
+    open_with(&berlin, conf);
+    run_until(&berlin.attached, 1);
+    close_node(&berlin);
+    close_node(&sn);
+}
+
 static void set_proxy(struct conf *conf, const char *user, int port)
 {
     free(conf->overlay.proxy);
@@ -827,6 +851,7 @@ int main(void)
         WITH_LOOP(a_port_that_is_taken_is_said),
         WITH_LOOP(a_node_comes_back_when_its_supernode_does),
         WITH_LOOP(a_call_outlives_a_supernode_and_the_next_one_works_at_once),
+        WITH_LOOP(a_node_finds_the_realm_by_what_it_knew_before),
         WITH_LOOP(a_node_behind_a_proxy_is_called),
     };
     signal(SIGPIPE, SIG_IGN);
