@@ -80,8 +80,8 @@ struct peer {
     uint64_t ping_ms; /* when the unanswered Ping was sent; 0: none */
     uint64_t ping_number;
     uint32_t round_trip_us;
-    struct core_timer timer; /* greeting, keepalive, silence */
-    struct bucket frames, records;
+    struct core_timer timer;                /* greeting, keepalive, silence */
+    struct bucket frames, records, tunnels; /* rates */
     struct core *core;
     struct peer *other;     /* the other end is in this process */
     struct host *host;      /* that we dialled */

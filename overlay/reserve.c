@@ -11,12 +11,14 @@
 /* A bound tunnel that nobody gave back: longer than any call without a new bind. */
 #define BOUND_MS (12 * 3600 * 1000ull)
 #define RESERVATIONS_MAX 65536
-#define PER_S 50
-#define BURST 500
+/* New ones of one node: those that nobody binds are soon gone, so it cannot fill the table. */
+#define PER_S 5
+#define BURST 200
 
 struct reservation {
     uint8_t tunnel[TUNNEL_BYTES];
     uint8_t asker[OVERLAY_NODE_ID_BYTES], peer[OVERLAY_NODE_ID_BYTES];
+    bool is_bound; /* an end came */
     struct core *core;
     struct core_timer timer;
     UT_hash_handle hh;
@@ -70,6 +72,12 @@ static void forget(void *owner)
     free(reservation);
 }
 
+static void set_timer(struct reservation *reservation)
+{
+    core_timer_set(reservation->core, &reservation->timer,
+                   core_now(reservation->core) + (reservation->is_bound ? BOUND_MS : UNBOUND_MS));
+}
+
 static bool is_of(const struct reservation *reservation, const uint8_t *asker, const uint8_t *peer)
 {
     return memcmp(reservation->asker, asker, OVERLAY_NODE_ID_BYTES) == 0 &&
@@ -84,16 +92,16 @@ static const char *reserve(struct core *core, struct peer *peer, const Sallyport
         return "malformed";
     if (!(core->roles & CONF_ROLE_RELAY))
         return "not a relay";
-    if (!bucket_take(&peer->records, core_now(core), PER_S, BURST) ||
-        HASH_COUNT(core->reservations) >= RESERVATIONS_MAX)
-        return "too many tunnels";
     HASH_FIND(hh, core->reservations, wanted->tunnel.data, TUNNEL_BYTES, reservation);
     if (reservation && !is_of(reservation, peer->node, wanted->peer.data))
         return "there is such a tunnel";
     if (reservation) { /* asked for again with each call over the same path */
-        core_timer_set(core, &reservation->timer, core_now(core) + BOUND_MS);
+        set_timer(reservation);
         return "";
     }
+    if (!bucket_take(&peer->tunnels, core_now(core), PER_S, BURST) ||
+        HASH_COUNT(core->reservations) >= RESERVATIONS_MAX)
+        return "too many tunnels";
 
     reservation = core_alloc(sizeof *reservation);
     reservation->core = core;
@@ -101,7 +109,7 @@ static const char *reserve(struct core *core, struct peer *peer, const Sallyport
     memcpy(reservation->asker, peer->node, OVERLAY_NODE_ID_BYTES);
     memcpy(reservation->peer, wanted->peer.data, OVERLAY_NODE_ID_BYTES);
     core_timer_init(&reservation->timer, forget, reservation);
-    core_timer_set(core, &reservation->timer, core_now(core) + UNBOUND_MS);
+    set_timer(reservation);
     HASH_ADD(hh, core->reservations, tunnel, TUNNEL_BYTES, reservation);
     return "";
 }
@@ -134,7 +142,8 @@ int core_reservation(struct core *core, const uint8_t tunnel[16],
     if (!other)
         return -EACCES;
     memcpy(peer, other, OVERLAY_NODE_ID_BYTES);
-    core_timer_set(core, &reservation->timer, core_now(core) + BOUND_MS);
+    reservation->is_bound = true;
+    set_timer(reservation);
     return 0;
 }
 
