@@ -127,12 +127,16 @@ struct conf_overlay {
     int keep_path_s;   /* how long a path stays warm after its last call */
 };
 
+/* Challenges shown to phones; the better one first. */
+enum conf_digest { CONF_DIGEST_SHA256 = 1, CONF_DIGEST_MD5 = 2 };
+
 struct conf_sip {
     struct conf_listen listen[CONF_LISTS_MAX];
     int listen_count;    /* 0: no SIP */
     char *domain;        /* realm of the digest and host of our URIs */
     char *registrations; /* path of the SQLite file */
     int min_expires_s, max_expires_s;
+    unsigned digest; /* of enum conf_digest; never 0 */
     int ring_timeout_s;
     int max_connections; /* TCP, in all */
     int max_connections_per_address;

@@ -47,6 +47,7 @@ static const struct setting sip[] = {
     CONF("listen", value_listens, sip, .list = true),
     CONF("domain", value_domain, sip.domain, .fallback = "sallyport"),
     CONF("registrations", value_path, sip.registrations, ),
+    CONF("digest", value_digests, sip.digest, .list = true, .fallback = "sha-256 md5"),
     CONF("min_expires", value_duration, sip.min_expires_s, LIMITS(10, DAY), .fallback = "1m"),
     CONF("max_expires", value_duration, sip.max_expires_s, LIMITS(10, DAY), .fallback = "1h"),
     CONF("ring_timeout", value_duration, sip.ring_timeout_s, LIMITS(5, 10 * MINUTE),

@@ -47,6 +47,7 @@ value_parse value_host_ports; /* in struct conf_overlay: supernodes and their co
 value_parse value_listens;    /* in struct conf_sip: listen and its count */
 value_parse value_codecs;     /* struct codec_list */
 value_parse value_roles;      /* unsigned, of enum conf_role */
+value_parse value_digests;    /* unsigned, of enum conf_digest */
 value_parse value_port_range; /* in struct conf_media: port_min and port_max */
 
 value_parse value_secret; /* char *: one of the three, or they complain */

@@ -1,4 +1,4 @@
-/* Values that are lists of known words: codecs and roles. */
+/* Values that are lists of known words: codecs, roles, digests. */
 #include "conf/settings.h"
 #include "conf/suggest.h"
 #include "conf/values.h"
@@ -6,17 +6,26 @@
 #include <string.h>
 #include <strings.h>
 
-static const struct {
+/* A word of a set that is kept as bits. */
+struct word {
     const char *name;
-    enum conf_role role;
-} roles[] = {
+    unsigned bit;
+};
+
+static const struct word roles[] = {
     {"gateway", CONF_ROLE_GATEWAY},
     {"supernode", CONF_ROLE_SUPERNODE},
     {"relay", CONF_ROLE_RELAY},
     {"client", CONF_ROLE_CLIENT},
 };
 
-#define ROLES ((int)(sizeof roles / sizeof roles[0]))
+static const struct word digests[] = {
+    {"sha-256", CONF_DIGEST_SHA256},
+    {"md5", CONF_DIGEST_MD5},
+};
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
+#define WORDS_MAX COUNT(roles)
 
 static void complain_codec(const struct value *value, const char *text)
 {
@@ -50,27 +59,38 @@ void value_codecs(const struct value *value, void *field)
         *(struct codec_list *)field = list;
 }
 
-void value_roles(const struct value *value, void *field)
+static void set_words(const struct value *value, const struct word *words, int count,
+                      const char *what, unsigned *field)
 {
-    const char *names[ROLES];
+    const char *names[WORDS_MAX];
     char shown[VALUE_SHOWN_MAX], remedy[SUGGEST_TEXT_MAX];
     unsigned set = 0;
     int wrong = 0;
 
-    for (int i = 0; i < ROLES; i++)
-        names[i] = roles[i].name;
+    for (int i = 0; i < count; i++)
+        names[i] = words[i].name;
     for (int i = 0; i < value->count; i++) {
-        int role = 0;
-        while (role < ROLES && strcasecmp(value->texts[i], roles[role].name) != 0)
-            role++;
-        if (role < ROLES) {
-            set |= roles[role].role;
+        int word = 0;
+        while (word < count && strcasecmp(value->texts[i], words[word].name) != 0)
+            word++;
+        if (word < count) {
+            set |= words[word].bit;
             continue;
         }
-        value_error(value, "names unknown role \"%s\"; %s", value_shown(shown, value->texts[i]),
-                    suggest_remedy(remedy, value->texts[i], names, ROLES));
+        value_error(value, "names unknown %s \"%s\"; %s", what, value_shown(shown, value->texts[i]),
+                    suggest_remedy(remedy, value->texts[i], names, count));
         wrong++;
     }
     if (!wrong)
-        *(unsigned *)field = set;
+        *field = set;
+}
+
+void value_roles(const struct value *value, void *field)
+{
+    set_words(value, roles, COUNT(roles), "role", field);
+}
+
+void value_digests(const struct value *value, void *field)
+{
+    set_words(value, digests, COUNT(digests), "digest", field);
 }

@@ -126,6 +126,9 @@ enum auth_verdict auth_check(struct auth *auth, const struct auth_origin *origin
         header = header->au_next;
     if (!header)
         return AUTH_MISSING;
+    if (!(auth->conf->sip.digest &
+          (c.algorithm == DIGEST_SHA256 ? CONF_DIGEST_SHA256 : CONF_DIGEST_MD5)))
+        return AUTH_MISSING; /* not what was asked for */
     if (bad || !c.username[0] || !c.uri[0] || !c.response[0] ||
         (c.has_qop &&
          (strlen(c.nc) != 8 || strspn(c.nc, "0123456789abcdefABCDEF") != 8 || !c.cnonce[0])))

@@ -48,19 +48,23 @@ static bool is_md5_only(const struct request *r)
 void request_challenge(struct request *r, bool proxy, bool stale)
 {
     char nonce[DIGEST_NONCE_MAX], sha256[CHALLENGE_MAX], md5[CHALLENGE_MAX];
+    unsigned offered = r->sip->conf->sip.digest;
 
+    if (offered & CONF_DIGEST_MD5 && is_md5_only(r))
+        offered = CONF_DIGEST_MD5;
     digest_nonce_make(&r->sip->auth.nonces, (uint64_t)time(NULL), nonce);
-    /* The better one first (RFC 8760, 2.4). */
     auth_challenge(&r->sip->auth, DIGEST_SHA256, nonce, stale, sha256);
     auth_challenge(&r->sip->auth, DIGEST_MD5, nonce, stale, md5);
-    const char *better = is_md5_only(r) ? NULL : sha256;
+    /* The better one first (RFC 8760, 2.4). */
+    const char *first = offered & CONF_DIGEST_SHA256 ? sha256 : NULL;
+    const char *second = offered & CONF_DIGEST_MD5 ? md5 : NULL;
     if (proxy)
         request_reply(r, SIP_407_PROXY_AUTH_REQUIRED,
-                      TAG_IF(better, SIPTAG_PROXY_AUTHENTICATE_STR(better)),
-                      SIPTAG_PROXY_AUTHENTICATE_STR(md5), TAG_END());
+                      TAG_IF(first, SIPTAG_PROXY_AUTHENTICATE_STR(first)),
+                      TAG_IF(second, SIPTAG_PROXY_AUTHENTICATE_STR(second)), TAG_END());
     else
-        request_reply(r, SIP_401_UNAUTHORIZED, TAG_IF(better, SIPTAG_WWW_AUTHENTICATE_STR(better)),
-                      SIPTAG_WWW_AUTHENTICATE_STR(md5), TAG_END());
+        request_reply(r, SIP_401_UNAUTHORIZED, TAG_IF(first, SIPTAG_WWW_AUTHENTICATE_STR(first)),
+                      TAG_IF(second, SIPTAG_WWW_AUTHENTICATE_STR(second)), TAG_END());
 }
 
 static void complain_auth(struct request *r)

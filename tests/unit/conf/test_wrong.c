@@ -33,10 +33,10 @@ static const struct wrong names[] = {
     {"a = 1\nsip { b = 2\nc = 3 }\nfoo { }\nd = { 1, 2 }\n",
      "1: unknown setting \"a\" outside of any section; known are state_dir\n"
      "2: unknown setting \"b\" in section sip; known are listen, domain, registrations, "
-     "min_expires, "
+     "digest, min_expires, "
      "max_expires, ring_timeout, max_connections and max_connections_per_address\n"
      "3: unknown setting \"c\" in section sip; known are listen, domain, registrations, "
-     "min_expires, "
+     "digest, min_expires, "
      "max_expires, ring_timeout, max_connections and max_connections_per_address\n"
      "4: unknown section \"foo\"; known are realm, overlay, sip, media, admin, log, phone and "
      "route\n"
@@ -250,6 +250,8 @@ static const struct wrong pairs[] = {
     {"sip { listen = \"udp:10.0.0.1:20001\" }\nmedia { ports = \"20000-20100\" }\n",
      "2: media: ports udp 20000-20100 is the same port as listen of section sip, udp "
      "10.0.0.1:20001; choose another\n"},
+    {"sip { digest = { \"sha\", \"md5\" } }\n",
+     "1: sip: digest names unknown digest \"sha\"; known are sha-256 and md5\n"},
     {"realm { enrolment = \"e\" }\noverlay { roles = { \"supernode\" } }\n",
      "2: overlay: roles has supernode, but there is no listen; add listen = \"0.0.0.0:443\"\n"},
     {"overlay { udp = false }\n",
