@@ -85,6 +85,8 @@ struct sip {
 void sip_closing_step(struct sip *sip);
 
 struct event *event_post(struct sip *sip, enum event_kind kind, struct sip_call *call);
+/* The last binding of a phone went without its doing. */
+void event_post_gone(struct sip *sip, const char *phone, const char *why);
 void event_clear(struct sip *sip);
 void event_drop_call(struct sip *sip, const struct sip_call *call);
 /* Delivers what is queued; the callback of `wake`. */

@@ -3,6 +3,7 @@
 #include "sip/core.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct event *event_post(struct sip *sip, enum event_kind kind, struct sip_call *call)
 {
@@ -15,6 +16,15 @@ struct event *event_post(struct sip *sip, enum event_kind kind, struct sip_call 
     TAILQ_INSERT_TAIL(&sip->queue, event, entry);
     uv_async_send(&sip->wake);
     return event;
+}
+
+void event_post_gone(struct sip *sip, const char *phone, const char *why)
+{
+    struct event *event = event_post(sip, EVENT_REGISTRATION, NULL);
+
+    log_info(LOG_SIP, NULL, "%s is no longer registered: %s", phone, why);
+    event->u.registration.phone = strdup(phone);
+    event->u.registration.contacts = 0;
 }
 
 static void event_free(struct event *event)

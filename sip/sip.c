@@ -30,14 +30,9 @@ static void on_wake(uv_async_t *wake)
     sip_event_deliver(wake->data);
 }
 
-static void on_gone(void *ctx, const char *phone)
+static void on_expired(void *ctx, const char *phone)
 {
-    struct sip *sip = ctx;
-    struct event *event = event_post(sip, EVENT_REGISTRATION, NULL);
-
-    log_info(LOG_SIP, NULL, "%s is no longer registered", phone);
-    event->u.registration.phone = strdup(phone);
-    event->u.registration.contacts = 0;
+    event_post_gone(ctx, phone, "it did not register again");
 }
 
 /* nta answers or drops what it cannot parse by itself; it only counts. */
@@ -60,7 +55,7 @@ static void on_sweep(uv_timer_t *timer)
 {
     struct sip *sip = timer->data;
 
-    registrar_expire(sip->registrar, sip_now_ms(), on_gone, sip);
+    registrar_expire(sip->registrar, sip_now_ms(), on_expired, sip);
     watch_malformed(sip);
 }
 

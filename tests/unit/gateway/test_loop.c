@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include <sofia-sip/su_wait.h>
+
 static struct loop *loop;
 static uint64_t started_ms, fired_ms;
 static uv_timer_t timer;
@@ -130,6 +132,30 @@ static void socket_of_libuv_is_read(void **state)
     close(fds[1]);
 }
 
+/* Trap 1 of loop.h: the wake makes sofia's sleep, chosen before, end in time. */
+static void on_sofia_timer(su_root_magic_t *magic, su_timer_t *sofia, su_timer_arg_t *arg)
+{
+    (void)magic;
+    (void)sofia;
+    (void)arg;
+    started_ms = now_ms();
+    uv_update_time(loop_uv(loop));
+    uv_timer_start(&timer, on_timer, 5, 0);
+    uv_async_send(&wake);
+}
+
+static void timer_started_inside_sofia_is_on_time(void **state)
+{
+    su_timer_t *sofia = su_timer_create(su_root_task((su_root_t *)loop_root(loop)), 0);
+
+    (void)state;
+    assert_non_null(sofia);
+    su_timer_set_interval(sofia, on_sofia_timer, NULL, 20);
+    loop_run(loop);
+    assert_in_range(fired_ms - started_ms, 4, 15);
+    su_timer_destroy(sofia);
+}
+
 static void idle_loop_sleeps(void **state)
 {
     double before = cpu_seconds();
@@ -148,6 +174,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(timer_of_libuv_is_on_time, setup, teardown),
         cmocka_unit_test_setup_teardown(async_wakes_the_sleeping_loop, setup, teardown),
         cmocka_unit_test_setup_teardown(socket_of_libuv_is_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(timer_started_inside_sofia_is_on_time, setup, teardown),
         cmocka_unit_test_setup_teardown(idle_loop_sleeps, setup, teardown),
     };
 

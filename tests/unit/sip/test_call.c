@@ -1,5 +1,5 @@
 /* Calls both ways, told as stories between a phone and the gateway. */
-#include "lab.h"
+#include "phone.h"
 
 #define PORT 43100
 

@@ -1,6 +1,6 @@
 /* What happens inside a call: hold and resume both ways, glare, INVITE without SDP, CANCEL, digits,
  * lost ACKs. Each story over UDP and over TCP. */
-#include "lab.h"
+#include "phone.h"
 
 #define PORT 43400
 #define SDP_HOLD SDP_HEAD "m=audio 43990 RTP/AVP 8\r\na=sendonly\r\n"

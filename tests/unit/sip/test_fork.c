@@ -1,5 +1,5 @@
 /* Calls to a phone with several contacts: who rings, who wins, what the caller is told. */
-#include "lab.h"
+#include "phone.h"
 
 #define PORT 43300
 

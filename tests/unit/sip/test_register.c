@@ -1,5 +1,5 @@
 /* REGISTER and OPTIONS over UDP and TCP, and what is refused before anything else. */
-#include "lab.h"
+#include "phone.h"
 
 #define PORT 43200
 

@@ -1,7 +1,7 @@
 /* Hostile and merely difficult input over UDP and TCP: the messages of RFC 4475 and RFC 5118 as
  * they stand, cut short and mutated, and INVITEs whose descriptions make other parsers run for
  * ever. The gateway must neither crash nor hang, and serve the next phone. */
-#include "lab.h"
+#include "phone.h"
 
 #include <dirent.h>
 
