@@ -1,7 +1,7 @@
 """Very small SIP phones for measuring: many in one process, over UDP, with a clock on everything.
 
 They do what a benchmark needs and no more: they register and call with digest authentication,
-answer at once when called, send silence as RTP every 20 ms and note when the first packet of the
+answer at once when called, send RTP every 20 ms and note when the first packet of the
 other side came in. Nothing is retransmitted: on loopback a lost message is a finding.
 """
 import asyncio
@@ -74,7 +74,8 @@ def authorization(challenge, user, secret, method, uri):
 
 
 class Rtp(asyncio.DatagramProtocol):
-    """A stream of PCMA silence both ways. `first_at` is when the other side's first packet came."""
+    """A stream of PCMA both ways. `first_at` is when the other side's first packet came."""
+    voice = b"\xd5" * 160  # what all of them say, over and over; silence unless replaced
     senders = set()
     ticker = None
 
@@ -102,14 +103,15 @@ class Rtp(asyncio.DatagramProtocol):
         self.remote = remote
         self.send()
         Rtp.senders.add(self)
-        if Rtp.ticker is None:
+        if Rtp.ticker is None or Rtp.ticker.done():  # it ends with its event loop
             Rtp.ticker = asyncio.get_running_loop().create_task(Rtp.tick())
 
     def send(self):
         header = struct.pack("!BBHII", 0x80, 8 | (0x80 if not self.sent else 0), self.sent & 0xffff,
                              self.sent * 160 & 0xffffffff, self.ssrc)
+        at = self.sent * 160 % (len(Rtp.voice) - 159)
         self.sent += 1
-        self.transport.sendto(header + b"\xd5" * 160, self.remote)
+        self.transport.sendto(header + Rtp.voice[at:at + 160], self.remote)
 
     @classmethod
     async def tick(cls):

@@ -62,7 +62,7 @@ class Sallyport(Process):
 
     def __init__(self, rig, name, enrolment=None, roles=(), listen=None, phones=(), routes=None,
                  codecs=None, extra="", address="127.0.0.1", netns=None, sanitized=False,
-                 secret="secret", udp=True, sip_port=None, media_ports=200, media_extra=""):
+                 secret="secret", udp=True, sip_port=None, media_ports=200, media_extra="", sip_extra=""):
         self.node, self.address, self.sanitized = name, address, sanitized
         self.admin_port = Ports.take(2)
         self.sip_port = sip_port or (Ports.take(2) if phones else None)
@@ -78,7 +78,7 @@ class Sallyport(Process):
         if phones:
             media_port = Ports.take(media_ports)
             lines.append(f'sip {{ listen = {{ "udp:{self.server}", "tcp:{self.server}" }}\n'
-                         f'  domain = "{name}.example" }}')
+                         f'  domain = "{name}.example"  {sip_extra} }}')
             lines.append(f'media {{ ports = "{media_port}-{media_port + media_ports - 1}"\n  {media_extra}' +
                          (f'\n  codecs = {{ {", ".join(f"{chr(34)}{c}{chr(34)}" for c in codecs)} }}'
                           if codecs else "") + " }")
@@ -115,6 +115,11 @@ class Sallyport(Process):
     def clients(self):
         """How many nodes hold a connection to this supernode."""
         return (self.ask("status").get("overlay") or {}).get("clients", 0)
+
+    def wait_records(self, count, seconds=5):
+        """Until so many names (sites and prefixes) are known to this supernode."""
+        wait_until(lambda: (self.ask("status").get("overlay") or {}).get("records", 0) >= count,
+                   seconds, f"{self.node} knows {count} names")
 
     def live_calls(self):
         return self.ask("calls").get("live", [])
@@ -221,6 +226,7 @@ class TwoSites:
             routes={"berlin": ("^8([0-9]+)$", "overlay:\\1@berlin"), "echo": echo}, **more)
         self.berlin.wait_ready(attached=1)
         self.paris.wait_ready(attached=1)
+        self.supernode.wait_records(4)  # a name and a prefix of each
 
 
 def settle(seconds):

@@ -56,6 +56,7 @@ class Site:
         """Waits until the gateway is attached and the phone registered."""
         self.gateway.wait_ready(attached=1, seconds=20)
         self.phone.wait_registered()
+        self.lab.hub.wait_records(len(self.lab.sites))
 
 
 class Lab:
