@@ -360,6 +360,28 @@ static void bindings_survive_a_restart(void **state)
     }
 }
 
+/* Of a wildcard, too, it is known which of our addresses a phone talks to. */
+static void wildcard_knows_its_addresses(void **state)
+{
+    struct lab *lab = *state;
+    static struct phone p;
+    struct sockaddr_storage local, right;
+
+    lab_stop(lab);
+    for (int i = 0; i < 2; i++)
+        ((struct sockaddr_in *)&lab->conf.sip.listen[i].address)->sin_addr.s_addr = 0;
+    assert_int_equal(lab_start(lab), 0);
+    lab_loopback(&right, lab->port);
+    for (int tcp = 0; tcp < 2; tcp++) {
+        phone_open(&p, lab, tcp, "201", SECRET_201);
+        phone_register(&p, phone_contact(&p), "");
+        assert_int_equal(phone_status(&p), 200);
+        assert_int_equal(sip_phone_local(lab->sip, "201", &local), 0);
+        assert_true(address_equal(&local, &right));
+        phone_close(&p);
+    }
+}
+
 static void taken_port_is_an_error(void **state)
 {
     struct lab *lab = *state;
@@ -386,6 +408,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(garbage_closes_the_connection, setup, teardown),
         cmocka_unit_test_setup_teardown(stream_may_be_cut_anywhere, setup, teardown),
         cmocka_unit_test_setup_teardown(bindings_survive_a_restart, setup, teardown),
+        cmocka_unit_test_setup_teardown(wildcard_knows_its_addresses, setup, teardown),
         cmocka_unit_test_setup_teardown(taken_port_is_an_error, setup, teardown),
     };
 
