@@ -235,6 +235,7 @@ void fellow_accept(struct core *core, struct peer *peer, const Sallyport__Hello 
 void fellow_welcomed(struct core *core, struct peer *peer);
 
 void registry_on_publish(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
+void registry_on_fellow_ready(struct core *core, struct peer *fellow);
 void query_on_lookup(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
 void query_on_found(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
 void query_on_fellow_gone(struct core *core);

@@ -15,7 +15,7 @@
 /* Whoever was dialled hears at least a Ping in each idle time. */
 #define SILENCE_MAX_MS (2 * (IDLE_MIN_MS + IDLE_SPREAD_MS) + PONG_MAX_MS)
 /* No Pong for so long: another way is tried first. */
-#define SUSPECT_AFTER_MS 400
+#define SUSPECT_AFTER_MS 250
 
 #define QUIET_MS 100
 

@@ -163,6 +163,16 @@ int directory_put(struct directory *directory, const struct record *record,
     return 0;
 }
 
+static void answer_fill(struct directory_answer *answer, const struct entry *entry)
+{
+    *answer = (struct directory_answer){
+        .record = {.data = entry->record, .len = entry->bytes},
+        .signature = {.data = (uint8_t *)entry->signature, .len = IDENTITY_SIGNATURE_BYTES},
+        .node = entry->owner->node,
+        .sequence = entry->sequence,
+    };
+}
+
 static int name_answers(const struct directory *directory, const char *key, int64_t now_s,
                         struct directory_answer answers[DIRECTORY_ANSWERS_MAX])
 {
@@ -177,12 +187,7 @@ static int name_answers(const struct directory *directory, const char *key, int6
     {
         if (entry->is_withdrawn || entry->expires_s <= now_s || count == DIRECTORY_ANSWERS_MAX)
             continue;
-        answers[count++] = (struct directory_answer){
-            .record = {.data = entry->record, .len = entry->bytes},
-            .signature = {.data = entry->signature, .len = IDENTITY_SIGNATURE_BYTES},
-            .node = entry->owner->node,
-            .sequence = entry->sequence,
-        };
+        answer_fill(&answers[count++], entry);
     }
     return count;
 }
@@ -205,6 +210,24 @@ int directory_find(const struct directory *directory, const char *asked, int64_t
             return count;
     }
     return 0;
+}
+
+void directory_each(const struct directory *directory, int64_t now_s,
+                    bool (*each)(void *ctx, const struct directory_answer *answer), void *ctx)
+{
+    struct directory_answer answer;
+    struct entry *entry;
+
+    for (struct name *name = directory->names; name; name = name->hh.next) {
+        LIST_FOREACH(entry, &name->entries, next)
+        {
+            if (entry->expires_s <= now_s)
+                continue;
+            answer_fill(&answer, entry);
+            if (!each(ctx, &answer))
+                return;
+        }
+    }
 }
 
 unsigned directory_count(const struct directory *directory)

@@ -32,6 +32,10 @@ struct directory_answer {
 int directory_find(const struct directory *directory, const char *asked, int64_t now_s,
                    struct directory_answer answers[DIRECTORY_ANSWERS_MAX]);
 
+/* All that are valid at `now_s`, until `each` says false. */
+void directory_each(const struct directory *directory, int64_t now_s,
+                    bool (*each)(void *ctx, const struct directory_answer *answer), void *ctx);
+
 void directory_expire(struct directory *directory, int64_t now_s);
 /* Without those withdrawn. */
 unsigned directory_count(const struct directory *directory);

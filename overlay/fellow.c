@@ -42,6 +42,7 @@ static void add(struct core *core, struct peer *peer)
     peer_ready(peer, &role_fellow);
     HASH_ADD_KEYPTR(hh_node, core->fellows, peer->node, OVERLAY_NODE_ID_BYTES, peer);
     log_info(LOG_OVERLAY, NULL, "linked to fellow supernode %s (%s)", peer->address, peer->site);
+    registry_on_fellow_ready(core, peer);
     forward_on_fellow_ready(core, peer);
     attach_wake(core);
 }

@@ -11,7 +11,7 @@
 #define RECORD_LIFETIME_MAX_S 3600
 /* How far a signer's clock may be ahead of ours. */
 #define RECORD_CLOCK_S 120
-#define RECORD_BYTES_MAX 8192
+#define RECORD_BYTES_MAX 4096
 
 /* A record with its certificate; verified when it comes from record_verify. */
 struct record {

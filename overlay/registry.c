@@ -13,6 +13,9 @@
 #define CLIENT_RECORDS_BURST 200
 #define FELLOW_RECORDS_PER_S 2000
 #define FELLOW_RECORDS_BURST 20000
+/* A new fellow hears of so many names of our clients now, of more when they are published again. */
+#define TELL_MAX 400
+#define TELL_AT_ONCE 12
 
 static bool may_publish(struct core *core, struct peer *peer)
 {
@@ -54,20 +57,23 @@ static int keep(struct core *core, struct peer *peer, const Sallyport__SignedRec
     return result;
 }
 
-static void hand_on(struct core *core, Sallyport__SignedRecord **records, size_t count)
+static void send_publish(struct peer *fellow, Sallyport__SignedRecord **records, size_t count)
 {
     Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
     Sallyport__Publish publish = SALLYPORT__PUBLISH__INIT;
 
-    if (count == 0)
-        return;
     publish.records = records;
     publish.n_records = count;
     publish.forwarded = true;
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_PUBLISH;
     envelope.publish = &publish;
-    for (struct peer *fellow = core->fellows; fellow; fellow = fellow->hh_node.next)
-        peer_send(fellow, &envelope);
+    peer_send(fellow, &envelope);
+}
+
+static void hand_on(struct core *core, Sallyport__SignedRecord **records, size_t count)
+{
+    for (struct peer *fellow = core->fellows; fellow && count > 0; fellow = fellow->hh_node.next)
+        send_publish(fellow, records, count);
 }
 
 void registry_on_publish(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)
@@ -96,4 +102,47 @@ void registry_on_publish(struct core *core, struct peer *peer, const Sallyport__
     reply.body_case = SALLYPORT__ENVELOPE__BODY_PUBLISHED;
     reply.published = &published;
     peer_send(peer, &reply);
+}
+
+/* ---- what a new fellow is told -----------------------------------------------------------------
+ */
+
+struct telling {
+    struct core *core;
+    struct peer *fellow;
+    unsigned told;
+    size_t count;
+    Sallyport__SignedRecord record[TELL_AT_ONCE], *list[TELL_AT_ONCE];
+};
+
+static void tell(struct telling *telling)
+{
+    if (telling->count > 0)
+        send_publish(telling->fellow, telling->list, telling->count);
+    telling->count = 0;
+}
+
+static bool tell_own(void *ctx, const struct directory_answer *held)
+{
+    struct telling *telling = ctx;
+    struct peer *client;
+
+    HASH_FIND(hh_node, telling->core->clients, held->node, OVERLAY_NODE_ID_BYTES, client);
+    if (!client)
+        return true; /* its own home tells */
+    sallyport__signed_record__init(&telling->record[telling->count]);
+    telling->record[telling->count].record = held->record;
+    telling->record[telling->count].signature = held->signature;
+    telling->list[telling->count] = &telling->record[telling->count];
+    if (++telling->count == TELL_AT_ONCE)
+        tell(telling);
+    return ++telling->told < TELL_MAX;
+}
+
+void registry_on_fellow_ready(struct core *core, struct peer *fellow)
+{
+    struct telling telling = {.core = core, .fellow = fellow};
+
+    directory_each(core->directory, core->io.time_s(core->io.ctx), tell_own, &telling);
+    tell(&telling);
 }

@@ -76,6 +76,9 @@ static void a_stale_record_is_refused(uint64_t seed)
     world_run(&scene.world, 1000);
     sim_check(&scene.world, call->answers == 1);
 
+    struct sim_call *closing = scene_call(scene.paris, "202@berlin");
+    world_run(&scene.world, 100);
+    sim_call_end(closing, CALL_CANCELLED);
     core_leave(scene.paris->core);
     world_run(&scene.world, 500);
     sim_check(&scene.world, call->ends == 1);

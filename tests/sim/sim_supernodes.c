@@ -30,13 +30,15 @@ static void home_vanishes(uint64_t seed, bool is_caller, enum loss loss)
     vanish(home, loss);
     world_run(&scene.world, 3000);
     sim_check(&scene.world, call->rings == 1);
-    sim_check(&scene.world, call->rang_ms - call->start_ms < 1500);
+    sim_check(&scene.world, call->rang_ms - call->start_ms < (loss == STOPPED ? 500 : 1500));
 
     struct sim_call *far = sim_call_far(&scene.world, call);
     struct overlay_media media = {.codec = CODEC_OPUS, .direction = MEDIA_SENDRECV};
     sim_check(&scene.world, overlay_call_answer(far->call, &media) == 0);
     world_run(&scene.world, 1500);
     sim_check(&scene.world, call->answers == 1);
+    world_run(&scene.world, 3000);
+    sim_check(&scene.world, scene.berlin->core->upstream_count == 1); /* found out by a probe */
     /* What goes on while the call is up does not end it. */
     world_run(&scene.world, 60000);
     sim_check(&scene.world, call->call && far->call);
@@ -64,6 +66,20 @@ static void the_callees_home_stops(uint64_t seed)
 static void the_callees_home_falls_silent(uint64_t seed)
 {
     home_vanishes(seed, false, SILENT);
+}
+
+/* It was dead before the call and nobody had noticed. */
+static void the_home_was_dead_already(uint64_t seed)
+{
+    struct scene scene;
+
+    scene_open(&scene, seed);
+    sim_node_silence(scene_home(&scene, scene.berlin, 0));
+    world_run(&scene.world, 500);
+    struct sim_call *call = scene_call(scene.berlin, "202@paris");
+    world_run(&scene.world, 2000);
+    sim_check(&scene.world, call->rings == 1 && call->rang_ms - call->start_ms < 1000);
+    scene_close(&scene);
 }
 
 static void all_supernodes_are_gone_while_a_call_is_up(uint64_t seed)
@@ -219,6 +235,27 @@ static void a_gateway_restarts_during_a_call(uint64_t seed)
     scene_close(&scene);
 }
 
+/* Both dial each other at the same moment: one link is left, and stays. */
+static void two_supernodes_dial_each_other(uint64_t seed)
+{
+    struct world world;
+
+    world_init(&world, seed);
+    struct sim_node *one = world_supernode(&world, "one"), *two = world_supernode(&world, "two");
+    sim_node_knows(one, two);
+    sim_node_knows(two, one);
+    sim_node_start(one);
+    sim_node_start(two);
+    world_run(&world, 10000);
+    struct peer *of_one = one->core->fellows, *of_two = two->core->fellows;
+    sim_check(&world, of_one && of_two && of_one->is_dialled != of_two->is_dialled);
+    uint64_t since_ms = of_one->since_ms;
+    sim_check(&world, since_ms < 2000);
+    world_run(&world, 100000);
+    sim_check(&world, one->core->fellows && one->core->fellows->since_ms == since_ms);
+    world_fini(&world);
+}
+
 static void a_full_supernode_sends_on(uint64_t seed)
 {
     struct world world;
@@ -306,12 +343,14 @@ int main(int argc, char **argv)
     scene_seeds(argc, argv, "caller-silent", the_callers_home_falls_silent, 40);
     scene_seeds(argc, argv, "callee-stops", the_callees_home_stops, 40);
     scene_seeds(argc, argv, "callee-silent", the_callees_home_falls_silent, 40);
+    scene_seeds(argc, argv, "dead-already", the_home_was_dead_already, 10);
     scene_seeds(argc, argv, "all-gone", all_supernodes_are_gone_while_a_call_is_up, 3);
     scene_seeds(argc, argv, "pair", nodes_of_two_supernodes_find_each_other, 10);
     scene_seeds(argc, argv, "two-hops", a_route_takes_two_supernodes, 5);
     scene_seeds(argc, argv, "itself", a_supernode_serves_itself, 5);
     scene_seeds(argc, argv, "restart", everything_restarts, 20);
     scene_seeds(argc, argv, "gateway-restart", a_gateway_restarts_during_a_call, 20);
+    scene_seeds(argc, argv, "both-dial", two_supernodes_dial_each_other, 10);
     scene_seeds(argc, argv, "full", a_full_supernode_sends_on, 5);
     scene_seeds(argc, argv, "nobody", nobody_is_there, 5);
     scene_seeds(argc, argv, "twin", the_other_gateway_of_the_site_answers, 10);

@@ -179,7 +179,7 @@ static void run_frame(struct world *world, struct sim_event *event)
                   event->bytes);
 }
 
-static bool is_route(const uint8_t *frame, size_t bytes)
+bool sim_is_route(const uint8_t *frame, size_t bytes)
 {
     Sallyport__Envelope *envelope = sallyport__envelope__unpack(NULL, bytes, frame);
     bool so = envelope && envelope->body_case == SALLYPORT__ENVELOPE__BODY_ROUTE;
@@ -210,7 +210,7 @@ static int spoil(struct world *world, const struct sim_node *sender, const uint8
 
     late_ms[0] = late_ms[1] = 0;
     if (!(sender->roles & CONF_ROLE_SUPERNODE) ||
-        !(faults->lost || faults->doubled || faults->late) || !is_route(frame, bytes))
+        !(faults->lost || faults->doubled || faults->late) || !sim_is_route(frame, bytes))
         return 1;
     if (world_random(world, 1000) < faults->lost)
         return 0;
@@ -239,6 +239,10 @@ static int io_send(void *ctx, core_link link, const uint8_t *frame, size_t bytes
         event->bytes = bytes;
         if (node->on_send)
             event->bytes = (size_t)node->on_send(node, event->data, bytes, bytes + 64);
+        if (event->bytes == 0) {
+            free(event);
+            continue;
+        }
         event->wire = wire;
         event->to = !end;
         world_add(world, event, arrival(world, wire, !end) + late_ms[i]);

@@ -49,6 +49,7 @@ struct sim_node {
     unsigned attached, detached, refused_offers;
     char why[160]; /* of on_detached */
     struct sim_plan plan;
+    /* sees each frame that it sends, may change it; returns its bytes, 0: it is not sent */
     int (*on_send)(struct sim_node *node, uint8_t *frame, size_t bytes, size_t room);
 };
 
@@ -129,6 +130,8 @@ struct sim_call *sim_call_new(struct sim_node *node, const char *to, int *error)
 void sim_call_end(struct sim_call *call, enum call_reason reason);
 /* The other side of it; NULL: not (yet) there. */
 struct sim_call *sim_call_far(struct world *world, const struct sim_call *call);
+
+bool sim_is_route(const uint8_t *frame, size_t bytes);
 
 /* Dies with the seed and what was wrong. */
 #define sim_check(world, condition) \

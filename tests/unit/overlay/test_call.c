@@ -317,6 +317,14 @@ static void a_letter_for_another_or_by_another_is_refused(void **state)
 
     give_message(&caller, &callee, call->our_public, &message);
     assert_int_equal(call->state, STATE_CLOSING);
+    for (int i = 0; i < 2; i++) { /* acknowledged, also when it comes again */
+        Sallyport__CallMessage *reply = open_reply(&caller, &callee);
+        assert_int_equal(reply->body_case, MESSAGE(ACK));
+        assert_int_equal(reply->ack->number, 2);
+        sallyport__call_message__free_unpacked(reply, NULL);
+        stand_clear(&callee);
+        give_message(&caller, &callee, call->our_public, &message);
+    }
     stand_finish(&caller.stand);
     stand_finish(&stranger.stand);
     stand_finish(&callee);
