@@ -166,9 +166,9 @@ deps: $(O)/.packages $(O)/.test-packages
 
 FORMATTED = $(SRC) $(wildcard */*.h tests/*/*.[ch] tests/unit/*/*.[ch])
 format:
-	clang-format -i $(FORMATTED)
+	$(Q)clang-format -i $(FORMATTED)
 format-check:
-	clang-format --dry-run -Werror $(FORMATTED)
+	$(Q)clang-format --dry-run -Werror $(FORMATTED)
 
 clean:
 	rm -rf build build-*

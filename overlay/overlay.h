@@ -5,19 +5,19 @@
  * settings give it the role, serves other nodes as their supernode and relay. Everything it knows
  * of identity comes from one enrolment file (certificate, key, root, first supernodes).
  *
- * A `struct overlay_call` is one call to or from another node, signalled end to end sealed over those
- * connections. Its media travels on a *path*: one per pair of nodes and worker, over UDP when the
- * addresses can reach each other, else through a relay over outgoing TCP.
+ * A `struct overlay_call` is one call to or from another node, signalled end to end sealed over
+ * those connections. Its media travels on a *path*: one per pair of nodes and worker, over UDP when
+ * the addresses can reach each other, else through a relay over outgoing TCP.
  *
  *   outgoing: overlay_call_new -> on_media? -> on_ringing? -> on_answer | on_end
  *   incoming: on_offer -> overlay_call_accept -> ring? -> progress? -> answer | end
  *   both, when up: overlay_call_update <-> on_media; digits; overlay_call_end | on_end
  *
- * Media keys are known with the callee's first reply, so early media needs no more. The gateway gives
- * keys, SSRCs and the path's `send` to media/, and has media/'s receive function called for packets
- * that come in. Packets on a path are RTP, RTCP (both SRTP-protected: this folder cannot read them)
- * and STUN, told apart as in RFC 7983; a node chooses the SSRC that its peer sends with, so an SSRC
- * names the call on the receiving worker.
+ * Media keys are known with the callee's first reply, so early media needs no more. The gateway
+ * gives keys, SSRCs and the path's `send` to media/, and has media/'s receive function called for
+ * packets that come in. Packets on a path are RTP, RTCP (both SRTP-protected: this folder cannot
+ * read them) and STUN, told apart as in RFC 7983; a node chooses the SSRC that its peer sends with,
+ * so an SSRC names the call on the receiving worker.
  *
  * Threads: control thread, except where "worker" is said. Events are never delivered from inside a
  * call into this folder.
@@ -40,7 +40,7 @@ struct overlay_call;
 struct overlay_workers {
     void *ctx;
     int (*count)(void *ctx);
-    int (*pick)(void *ctx);                   /* the least loaded */
+    int (*pick)(void *ctx); /* the least loaded */
     uv_loop_t *(*loop)(void *ctx, int worker);
     /* runs fn(arg) on a worker, or on the control thread with worker -1; -ENOBUFS when full */
     int (*post)(void *ctx, int worker, void (*fn)(void *arg), void *arg);
@@ -55,12 +55,12 @@ struct overlay_events {
     void (*on_offer)(void *ctx, struct overlay_call *call, const struct overlay_offer *offer);
 };
 
-/* Joins the realm of settings->realm.enrolment. Supernodes that do not answer are no error: it keeps
- * trying. -EINVAL with a message in `why` for an enrolment that cannot be used, -EADDRINUSE when the
- * listen address is taken. `conf` and `workers` must outlive it. */
+/* Joins the realm of settings->realm.enrolment. Supernodes that do not answer are no error: it
+ * keeps trying. -EINVAL with a message in `why` for an enrolment that cannot be used, -EADDRINUSE
+ * when the listen address is taken. `conf` and `workers` must outlive it. */
 int overlay_open(uv_loop_t *loop, const struct conf *conf, const struct overlay_workers *workers,
-                 const struct overlay_events *events, void *ctx, struct overlay **overlay, char *why,
-                 size_t why_bytes);
+                 const struct overlay_events *events, void *ctx, struct overlay **overlay,
+                 char *why, size_t why_bytes);
 /* Withdraws the names, ends calls, says goodbye, closes (at most about 1 s), reports. */
 void overlay_close(struct overlay *overlay, void (*on_closed)(void *ctx), void *ctx);
 
@@ -68,15 +68,16 @@ bool overlay_is_attached(const struct overlay *overlay);
 /* Our own site name, as granted by our certificate. */
 const char *overlay_site(const struct overlay *overlay);
 
-/* ---- calls ------------------------------------------------------------------------------------ */
+/* ---- calls ------------------------------------------------------------------------------------
+ */
 
-struct overlay_offer { /* strings live during on_offer only */
-    const char *call_id;    /* CALL_ID_LEN hex digits, as the caller's node made it */
-    const char *caller;     /* user part */
-    const char *caller_site; /* proved by its certificate */
-    const char *caller_name; /* may be "" */
-    const char *dialled;    /* user part, or a number with '+' */
-    struct codec_list codecs; /* best first; unknown ones left out; never empty */
+struct overlay_offer {              /* strings live during on_offer only */
+    const char *call_id;            /* CALL_ID_LEN hex digits, as the caller's node made it */
+    const char *caller;             /* user part */
+    const char *caller_site;        /* proved by its certificate */
+    const char *caller_name;        /* may be "" */
+    const char *dialled;            /* user part, or a number with '+' */
+    struct codec_list codecs;       /* best first; unknown ones left out; never empty */
     enum media_direction direction; /* seen from us */
 };
 
@@ -95,8 +96,8 @@ struct overlay_call_events {
     /* on_media came just before */
     void (*on_answer)(void *ctx);
     void (*on_digit)(void *ctx, char digit, int duration_ms);
-    /* The path that the call's media takes, in words ("udp 192.0.2.1:4000", "relay tcp 203.0.113.5:443"),
-     * when it is first known and when it changes. */
+    /* The path that the call's media takes, in words ("udp 192.0.2.1:4000", "relay tcp
+     * 203.0.113.5:443"), when it is first known and when it changes. */
     void (*on_path)(void *ctx, const char *path);
     /* Last event; the pointer is dead afterwards. */
     void (*on_end)(void *ctx, const struct call_cause *cause);
@@ -104,20 +105,22 @@ struct overlay_call_events {
 
 struct overlay_call_request {
     const char *call_id;
-    const char *to;          /* "user@site" or a number that starts with '+' */
-    const char *caller;      /* user part */
-    const char *caller_name; /* may be "" */
+    const char *to;           /* "user@site" or a number that starts with '+' */
+    const char *caller;       /* user part */
+    const char *caller_name;  /* may be "" */
     struct codec_list codecs; /* best first */
     enum media_direction direction;
 };
 /* Looks the callee up and offers the call. -EINVAL for a `to` that is no address, -ENOTCONN when no
- * supernode is attached (then no event comes). Unknown names end with CALL_NOT_FOUND, far sites that
- * are offline with CALL_UNAVAILABLE within 2 s. */
+ * supernode is attached (then no event comes). Unknown names end with CALL_NOT_FOUND, far sites
+ * that are offline with CALL_UNAVAILABLE within 2 s. */
 int overlay_call_new(struct overlay *overlay, const struct overlay_call_request *request,
-                     const struct overlay_call_events *events, void *ctx, struct overlay_call **call);
+                     const struct overlay_call_events *events, void *ctx,
+                     struct overlay_call **call);
 
 /* Takes an offered call into the gateway's hands. */
-void overlay_call_accept(struct overlay_call *call, const struct overlay_call_events *events, void *ctx);
+void overlay_call_accept(struct overlay_call *call, const struct overlay_call_events *events,
+                         void *ctx);
 void overlay_call_ring(struct overlay_call *call);
 /* Early media and answer, with the codec chosen from the offer. */
 int overlay_call_progress(struct overlay_call *call, const struct overlay_media *media);
@@ -125,79 +128,93 @@ int overlay_call_answer(struct overlay_call *call, const struct overlay_media *m
 /* Hold, resume, other codec, when the call is up. */
 int overlay_call_update(struct overlay_call *call, const struct overlay_media *media);
 int overlay_call_digit(struct overlay_call *call, char digit, int duration_ms);
-/* Ends from any state; no event comes any more and the pointer is dead. The far end is told `cause`. */
+/* Ends from any state; no event comes any more and the pointer is dead. The far end is told
+ * `cause`. */
 void overlay_call_end(struct overlay_call *call, const struct call_cause *cause);
 
-/* ---- media of a call -------------------------------------------------------------------------- */
+/* ---- media of a call --------------------------------------------------------------------------
+ */
 
 /* What media/ needs for the PEER leg of this call. */
 struct overlay_port {
     int worker; /* the bridge must live on this worker */
     uint32_t ssrc_in, ssrc_out;
     uint8_t key_in[OVERLAY_KEY_BYTES], key_out[OVERLAY_KEY_BYTES];
-    int (*send)(void *port, const uint8_t *packet, size_t bytes); /* worker; -ENOTCONN: no path yet */
+    int (*send)(void *port, const uint8_t *packet,
+                size_t bytes); /* worker; -ENOTCONN: no path yet */
     void *port;
 };
 
 /* Worker of the call's path: known from on_offer (incoming) or the first of on_ringing, on_media
- * (outgoing); -EAGAIN before. Keys likewise. The port is good until overlay_port_close has reported. */
+ * (outgoing); -EAGAIN before. Keys likewise. The port is good until overlay_port_close has
+ * reported. */
 int overlay_call_port(struct overlay_call *call, struct overlay_port *port);
-/* From now on packets with our ssrc_in go to receive(receiver, packet, bytes) on the worker; the bytes
- * may be changed. */
-void overlay_port_listen(struct overlay_port *port, void (*receive)(void *receiver, uint8_t *packet, size_t bytes),
+/* From now on packets with our ssrc_in go to receive(receiver, packet, bytes) on the worker; the
+ * bytes may be changed. */
+void overlay_port_listen(struct overlay_port *port,
+                         void (*receive)(void *receiver, uint8_t *packet, size_t bytes),
                          void *receiver);
-/* No packet goes to the receiver after on_closed; to be called before (or after) the call has ended, once for
- * each overlay_call_port that returned 0. */
+/* No packet goes to the receiver after on_closed; to be called before (or after) the call has
+ * ended, once for each overlay_call_port that returned 0. */
 void overlay_port_close(struct overlay_port *port, void (*on_closed)(void *ctx), void *ctx);
 
-/* ---- state, for `sallyport status` ------------------------------------------------------------ */
+/* ---- state, for `sallyport status` ------------------------------------------------------------
+ */
 
 struct overlay_supernode {
     char address[ADDRESS_TEXT_MAX];
     char node[2 * OVERLAY_NODE_ID_BYTES + 1];
     const char *site;
-    bool is_home;       /* else standby, or a fellow supernode */
+    bool is_home; /* else standby, or a fellow supernode */
     bool is_fellow;
     uint32_t round_trip_us;
-    uint64_t since_ms;  /* how long it has been attached */
+    uint64_t since_ms; /* how long it has been attached */
 };
 struct overlay_status {
     char node[2 * OVERLAY_NODE_ID_BYTES + 1];
     const char *site;
-    unsigned roles;            /* enum conf_role in force */
-    int64_t expires_s;         /* of our certificate, seconds since 1970 */
-    unsigned clients;          /* that we hold as supernode */
-    unsigned records;          /* that we keep */
-    unsigned tunnels;          /* that we relay */
-    unsigned paths;            /* that we have */
-    uint64_t refused;          /* TLS handshakes refused since start */
-    uint64_t malformed;        /* frames dropped since start */
-    char last_error[128];      /* why the last attempt to attach failed; "" when attached */
+    unsigned roles;       /* enum conf_role in force */
+    int64_t expires_s;    /* of our certificate, seconds since 1970 */
+    unsigned clients;     /* that we hold as supernode */
+    unsigned records;     /* that we keep */
+    unsigned tunnels;     /* that we relay */
+    unsigned paths;       /* that we have */
+    uint64_t refused;     /* TLS handshakes refused since start */
+    uint64_t malformed;   /* frames dropped since start */
+    char last_error[128]; /* why the last attempt to attach failed; "" when attached */
 };
 void overlay_status(const struct overlay *overlay, struct overlay_status *status);
 void overlay_each_supernode(const struct overlay *overlay,
-                            void (*each)(void *ctx, const struct overlay_supernode *supernode), void *ctx);
+                            void (*each)(void *ctx, const struct overlay_supernode *supernode),
+                            void *ctx);
 
-/* ---- realms, offline (`sallyport realm …`) ----------------------------------------------------- */
+/* ---- realms, offline (`sallyport realm …`) -----------------------------------------------------
+ */
 
-/* Makes a realm in folder `dir`: root.pem (certificate), root.key (0600). -EEXIST when there is one. */
+/* Makes a realm in folder `dir`: root.pem (certificate), root.key (0600). -EEXIST when there is
+ * one. */
 int overlay_realm_new(const char *dir, const char *name, int days, char *why, size_t why_bytes);
 
 struct overlay_enrolment {
     const char *site;
     const char *numbers[CONF_LISTS_MAX]; /* "+4930123" */
     int number_count;
-    unsigned roles;                      /* enum conf_role */
+    unsigned roles;                         /* enum conf_role */
     const char *supernodes[CONF_LISTS_MAX]; /* "host:port" */
     int supernode_count;
     int days;
 };
-/* Signs a fresh key and writes one enrolment file (0600): plain PEM that `openssl x509 -text` reads. */
-int overlay_realm_enrol(const char *dir, const struct overlay_enrolment *enrolment, const char *path, char *why,
-                        size_t why_bytes);
-/* Adds the certificate of an enrolment file (or PEM certificate) to the realm's revocation list (revoked.pem). */
-int overlay_realm_revoke(const char *dir, const char *certificate_path, char *why, size_t why_bytes);
-/* Checks an enrolment file as `sallyport check` does; *text (caller frees) tells in words what it grants. */
-int overlay_enrolment_check(const char *path, const char *revocation, char **text, char *why, size_t why_bytes);
+/* Signs a fresh key and writes one enrolment file (0600): plain PEM that `openssl x509 -text`
+ * reads. */
+int overlay_realm_enrol(const char *dir, const struct overlay_enrolment *enrolment,
+                        const char *path, char *why, size_t why_bytes);
+/* Adds the certificate of an enrolment file (or PEM certificate) to the realm's revocation list
+ * (revoked.pem). */
+int overlay_realm_revoke(const char *dir, const char *certificate_path, char *why,
+                         size_t why_bytes);
+/* Checks an enrolment file as `sallyport check` does; *text (caller frees) tells in words what it
+ * grants. */
+int overlay_enrolment_check(const char *path, const char *revocation, char **text, char *why,
+                            size_t why_bytes);
 
 #endif

@@ -178,8 +178,11 @@ int overlay_realm_enrol(const char *dir, const struct overlay_enrolment *enrolme
         error = identity_file_create(path, &content, why, why_bytes);
         sodium_memzero(pem, strlen(pem));
         free(pem);
-        if (error == 0)
+        if (error == 0) {
             error = keep_issued(dir, enrolment->site, x509, why, why_bytes);
+            if (error < 0)
+                unlink(path); /* what could never be revoked is not given out */
+        }
         X509_free(x509);
     }
     realm_fini(&realm);

@@ -36,6 +36,11 @@ def run_tool(*args, seconds=10):
     return done.stdout
 
 
+def word_list(words):
+    """As settings write lists: { "a", "b" }."""
+    return "{ " + ", ".join(f'"{word}"' for word in words) + " }"
+
+
 class Realm:
     """A realm made for one scenario, with the addresses of its supernodes."""
 
@@ -62,7 +67,8 @@ class Sallyport(Process):
 
     def __init__(self, rig, name, enrolment=None, roles=(), listen=None, phones=(), routes=None,
                  codecs=None, extra="", address="127.0.0.1", netns=None, sanitized=False,
-                 secret="secret", udp=True, sip_port=None, media_ports=200, media_extra="", sip_extra=""):
+                 secret="secret", udp=True, sip_port=None, media_ports=200, media_extra="",
+                 sip_extra=""):
         self.node, self.address, self.sanitized = name, address, sanitized
         self.admin_port = Ports.take(2)
         self.sip_port = sip_port or (Ports.take(2) if phones else None)
@@ -71,7 +77,7 @@ class Sallyport(Process):
                  f'admin {{ listen = "{address}:{self.admin_port}" }}']
         if enrolment:
             lines.append(f'realm {{ enrolment = "{enrolment}" }}')
-            overlay = f'overlay {{ roles = {{ {", ".join(f"{chr(34)}{r}{chr(34)}" for r in roles)} }}'
+            overlay = f"overlay {{ roles = {word_list(roles)}"
             overlay += f'\n  listen = "{listen}"' if listen else ""
             overlay += "" if udp else "\n  udp = false"
             lines.append(overlay + "\n}")
@@ -79,9 +85,9 @@ class Sallyport(Process):
             media_port = Ports.take(media_ports)
             lines.append(f'sip {{ listen = {{ "udp:{self.server}", "tcp:{self.server}" }}\n'
                          f'  domain = "{name}.example"  {sip_extra} }}')
-            lines.append(f'media {{ ports = "{media_port}-{media_port + media_ports - 1}"\n  {media_extra}' +
-                         (f'\n  codecs = {{ {", ".join(f"{chr(34)}{c}{chr(34)}" for c in codecs)} }}'
-                          if codecs else "") + " }")
+            lines.append(f'media {{ ports = "{media_port}-{media_port + media_ports - 1}"\n'
+                         f'  {media_extra}' +
+                         (f"\n  codecs = {word_list(codecs)}" if codecs else "") + " }")
         for phone in phones:
             rig.write(f"secrets/{phone}", secret + "\n", 0o600)
             lines.append(f'phone "{phone}" {{ secret_file = "secrets/{phone}" }}')

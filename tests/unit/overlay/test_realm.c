@@ -206,6 +206,19 @@ static void wrong_enrolments_say_what_to_write(void **state)
     assert_non_null(strstr(why, "none/root.pem: cannot be read; make a realm"));
 }
 
+static void what_could_not_be_revoked_is_not_given_out(void **state)
+{
+    const struct overlay_enrolment good = {.site = "x", .roles = 1, .days = 1};
+    char why[300], full[80];
+
+    (void)state;
+    snprintf(full, sizeof full, "%s/full", folder);
+    assert_int_equal(overlay_realm_new(full, "full", 9, why, sizeof why), 0);
+    shell(": >full/issued"); /* a file where the folder should be */
+    assert_true(overlay_realm_enrol(full, &good, at("x"), why, sizeof why) < 0);
+    assert_int_equal(access(at("x"), F_OK), -1);
+}
+
 static void wrong_files_say_which_and_why(void **state)
 {
     static const struct {
@@ -362,6 +375,7 @@ int main(void)
         cmocka_unit_test(openssl_reads_all_of_it),
         cmocka_unit_test(an_enrolment_file_is_private_and_loads),
         cmocka_unit_test(wrong_enrolments_say_what_to_write),
+        cmocka_unit_test(what_could_not_be_revoked_is_not_given_out),
         cmocka_unit_test(wrong_files_say_which_and_why),
         cmocka_unit_test(an_expired_enrolment_says_when_and_what_to_do),
         cmocka_unit_test(revoked_nodes_are_refused_by_all),
