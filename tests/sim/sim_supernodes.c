@@ -30,7 +30,7 @@ static void home_vanishes(uint64_t seed, bool is_caller, enum loss loss)
     vanish(home, loss);
     world_run(&scene.world, 3000);
     sim_check(&scene.world, call->rings == 1);
-    sim_check(&scene.world, call->rang_ms - call->start_ms < (loss == STOPPED ? 500 : 1500));
+    sim_check(&scene.world, call->rang_ms - call->start_ms < (loss == STOPPED ? 300 : 1500));
 
     struct sim_call *far = sim_call_far(&scene.world, call);
     struct overlay_media media = {.codec = CODEC_OPUS, .direction = MEDIA_SENDRECV};
