@@ -41,3 +41,25 @@ struct conf *command_load(const char *path)
     conf_errors_fini(&errors);
     return err ? NULL : conf;
 }
+
+int command_config(int argc, char **argv, const char *help, struct conf **conf)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
+    const char *path = NULL;
+    int option;
+    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1)
+        switch (option) {
+        case 'c':
+            path = optarg;
+            break;
+        case 'h':
+            return command_help(help);
+        default:
+            return command_bad_option(argv[0]);
+        }
+    if (!path || optind < argc)
+        return command_misuse(argv[0], "give the settings as -c FILE and nothing else");
+    *conf = command_load(path);
+    return *conf ? -1 : COMMAND_FAILED;
+}

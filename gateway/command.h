@@ -27,6 +27,10 @@ int command_misuse(const char *command, const char *fmt, ...) __attribute__((for
 int command_bad_option(const char *command);
 
 struct conf;
+/* For commands whose only argument is `-c FILE`: reads it and loads the settings into *conf.
+ * Returns -1 to go on, else the exit status to end with (help was printed, or what is wrong was
+ * said). */
+int command_config(int argc, char **argv, const char *help, struct conf **conf);
 /* Loads settings; prints every message on stderr. NULL: failed. */
 struct conf *command_load(const char *path);
 

@@ -61,26 +61,11 @@ static int check(const struct conf *conf)
 
 int command_check(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
-    const char *path = NULL;
-    int option;
-    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1)
-        switch (option) {
-        case 'c':
-            path = optarg;
-            break;
-        case 'h':
-            return command_help(help);
-        default:
-            return command_bad_option("check");
-        }
-    if (!path || optind < argc)
-        return command_misuse("check", "give the settings as -c FILE and nothing else");
-    struct conf *conf = command_load(path);
-    if (!conf)
-        return COMMAND_FAILED;
-    int status = check(conf);
+    struct conf *conf;
+    int status = command_config(argc, argv, help, &conf);
+    if (status >= 0)
+        return status;
+    status = check(conf);
     conf_free(conf);
     return status;
 }

@@ -35,27 +35,12 @@ static int run_node(const struct conf *conf)
 
 int command_run(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
-    const char *path = NULL;
-    int option;
-    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1)
-        switch (option) {
-        case 'c':
-            path = optarg;
-            break;
-        case 'h':
-            return command_help(help);
-        default:
-            return command_bad_option("run");
-        }
-    if (!path || optind < argc)
-        return command_misuse("run", "give the settings as -c FILE and nothing else");
-    struct conf *conf = command_load(path);
-    if (!conf)
-        return COMMAND_FAILED;
+    struct conf *conf;
+    int status = command_config(argc, argv, help, &conf);
+    if (status >= 0)
+        return status;
     set_log_levels(conf);
-    int status = run_node(conf);
+    status = run_node(conf);
     conf_free(conf);
     return status;
 }
