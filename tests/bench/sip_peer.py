@@ -185,8 +185,8 @@ class Phone(asyncio.DatagramProtocol):
         self.send("\r\n".join(lines) + f"\r\nContent-Length: {len(body)}\r\n\r\n{body}")
 
     def sdp(self, rtp):
-        return f"v=0\r\no=- 1 1 IN IP4 {self.address}\r\ns=-\r\nc=IN IP4 {self.address}\r\nt=0 0\r\n" \
-               f"m=audio {rtp.port} RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\n"
+        return f"v=0\r\no=- 1 1 IN IP4 {self.address}\r\ns=-\r\nc=IN IP4 {self.address}\r\n" \
+               f"t=0 0\r\nm=audio {rtp.port} RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\n"
 
     # -- receiving ----------------------------------------------------------------------------
 
@@ -235,7 +235,8 @@ class Phone(asyncio.DatagramProtocol):
 
     # -- what a phone does --------------------------------------------------------------------
 
-    async def transaction(self, method, uri, from_, to, call_id, body="", extra="", on_ringing=None):
+    async def transaction(self, method, uri, from_, to, call_id, body="", extra="",
+                          on_ringing=None):
         """Sends a request, and again with the answer to a challenge; (when, final answer, cseq,
         when the accepted request was sent)."""
         host = f"{self.server[0]}:{self.server[1]}"
@@ -259,8 +260,8 @@ class Phone(asyncio.DatagramProtocol):
     async def register(self):
         host = f"{self.server[0]}:{self.server[1]}"
         me = f"<sip:{self.user}@{host}>"
-        _, answer, _, _ = await self.transaction("REGISTER", f"sip:{host}", f"{me};tag={token()}", me,
-                                                 token(), extra="Expires: 600\r\n")
+        _, answer, _, _ = await self.transaction("REGISTER", f"sip:{host}",
+                                                 f"{me};tag={token()}", me, token(), extra="Expires: 600\r\n")
         if answer.status != 200:
             raise PeerError(f"REGISTER of {self.user}: {answer.start}")
 

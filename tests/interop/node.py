@@ -63,7 +63,7 @@ class Realm:
 
 
 class Sallyport(Process):
-    """A running node. `phones` makes it a gateway; `listen` ("host:port") a node others connect to."""
+    """A running node. `phones` makes it a gateway; `listen` ("host:port") a hub."""
 
     def __init__(self, rig, name, enrolment=None, roles=(), listen=None, phones=(), routes=None,
                  codecs=None, extra="", address="127.0.0.1", netns=None, sanitized=False,

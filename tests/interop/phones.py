@@ -346,8 +346,8 @@ class Sipp(Process):
         self.errors = rig.path(f"sipp-{scenario}-{self.port}.errors.log")
         xml = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sipp", scenario + ".xml")
         command = ["sipp", "-sf", xml, "-i", address, "-p", self.port, "-mp", self.rtp_port,
-                   "-m", calls, "-s", service, "-au", user, "-ap", secret, "-nostdin", "-rtp_echo", "-t",
-                   transport, "-timeout", seconds, "-timeout_error", "-trace_err", "-error_file",
+                   "-m", calls, "-s", service, "-au", user, "-ap", secret, "-nostdin", "-rtp_echo",
+                   "-t", transport, "-timeout", seconds, "-timeout_error", "-trace_err", "-error_file",
                    self.errors, "-key", "user", user]
         for key, value in (keys or {}).items():
             command += ["-key", key, value]

@@ -114,7 +114,7 @@ def all_codec_pairs(rig):
 
 
 def speech(rig):
-    """Speech from Berlin, judged in Paris, for pairs of codecs that need and need no transcoding."""
+    """Speech from Berlin, judged in Paris, for two pairs of codecs."""
     sites = TwoSites(rig, berlin=("201", "202"), paris=("301", "302"))
     results = []
     for user, (here, there) in enumerate((("pcma", "opus"), ("g722", "g722")), 1):
@@ -136,7 +136,8 @@ def speech(rig):
 def inside_a_site(rig):
     """201 calls 202 at the same gateway."""
     gateway = Sallyport(rig, "alone", phones=("201", "202")).wait_ready()
-    caller, callee = phone(rig, "201", gateway, 440, "opus"), phone(rig, "202", gateway, 620, "pcma")
+    caller = phone(rig, "201", gateway, 440, "opus")
+    callee = phone(rig, "202", gateway, 620, "pcma")
     caller.wait_registered()
     callee.wait_registered()
     since, ring_ms, _ = connect(caller, callee, uri("202", gateway))
@@ -357,7 +358,8 @@ def cancel(rig):
     at, _ = callee.wait_event("CALL_CLOSED", 3, since)
     if at - gave_up > 1:
         raise Failure(f"it rang on for {at - gave_up:.1f} s")
-    wait_until(lambda: not sites.berlin.live_calls() and not sites.paris.live_calls(), 3, "no call is left")
+    wait_until(lambda: not sites.berlin.live_calls() and not sites.paris.live_calls(), 3,
+               "no call is left")
     return f"rang on for {1000 * (at - gave_up):.0f} ms"
 
 
@@ -552,10 +554,11 @@ def send_all(node):
 
 
 def torture(rig):
-    """All of RFC 4475, RFC 5118 and malformed media lines arrive while two phones talk; a build with
-    sanitizers takes them. The talk stays whole and the gateway ends cleanly."""
+    """All of RFC 4475, RFC 5118 and malformed media lines arrive while two phones talk; a build
+    with sanitizers takes them. The talk stays whole and the gateway ends cleanly."""
     sites = TwoSites(rig, sanitized=True)
-    caller, callee = phone(rig, "201", sites.berlin, 440, "g722"), phone(rig, "301", sites.paris, 620)
+    caller = phone(rig, "201", sites.berlin, 440, "g722")
+    callee = phone(rig, "301", sites.paris, 620)
     caller.wait_registered()
     callee.wait_registered()
     since, _, _ = connect(caller, callee, uri("8301", sites.berlin))
@@ -588,7 +591,8 @@ def scanner(rig):
                             f"From: <sip:{user}@{gateway.server}>;tag=s{n}\r\n"
                             f"To: <sip:{user}@{gateway.server}>\r\nCall-ID: scan{n}{method}\r\n"
                             f"CSeq: 1 {method}\r\nContact: <sip:x@127.0.0.1>\r\n"
-                            "Content-Length: 0\r\n\r\n").encode(), (gateway.address, gateway.sip_port))
+                            "Content-Length: 0\r\n\r\n").encode(),
+                           (gateway.address, gateway.sip_port))
                 try:
                     answer = udp.recv(4096).decode(errors="replace")
                     while answer.startswith("SIP/2.0 100"):
