@@ -261,7 +261,8 @@ class Phone(asyncio.DatagramProtocol):
         host = f"{self.server[0]}:{self.server[1]}"
         me = f"<sip:{self.user}@{host}>"
         _, answer, _, _ = await self.transaction("REGISTER", f"sip:{host}",
-                                                 f"{me};tag={token()}", me, token(), extra="Expires: 600\r\n")
+                                                 f"{me};tag={token()}", me, token(),
+                                                 extra="Expires: 600\r\n")
         if answer.status != 200:
             raise PeerError(f"REGISTER of {self.user}: {answer.start}")
 

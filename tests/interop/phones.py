@@ -347,8 +347,8 @@ class Sipp(Process):
         xml = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sipp", scenario + ".xml")
         command = ["sipp", "-sf", xml, "-i", address, "-p", self.port, "-mp", self.rtp_port,
                    "-m", calls, "-s", service, "-au", user, "-ap", secret, "-nostdin", "-rtp_echo",
-                   "-t", transport, "-timeout", seconds, "-timeout_error", "-trace_err", "-error_file",
-                   self.errors, "-key", "user", user]
+                   "-t", transport, "-timeout", seconds, "-timeout_error", "-trace_err",
+                   "-error_file", self.errors, "-key", "user", user]
         for key, value in (keys or {}).items():
             command += ["-key", key, value]
         command += options
