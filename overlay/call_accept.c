@@ -27,7 +27,8 @@ static void refuse(const struct incoming *in, enum call_reason reason, const cha
     char id[CALL_ID_LEN + 1];
 
     call_id_text(in->name->call, id);
-    log_info(LOG_OVERLAY, id, "offer from %s refused: %s", in->signer->site, cause.text);
+    core_complain(in->core, COMPLAINT_OFFER, "offer %s from %s was refused: %s", id,
+                  in->signer->site, cause.text);
     homes_decode(&homes, in->offer->homes, in->offer->n_homes);
     call_cause_encode(&end, &cause);
     message.call.data = (uint8_t *)in->name->call;

@@ -291,8 +291,8 @@ static void on_certified(struct core *core, struct call_opened *opened)
                                 opened->outer->certificate.len, core->io.time_s(core->io.ctx),
                                 signer, why, sizeof why);
     if (error || !call_letter_is_from(core, opened->outer, signer)) {
-        log_warn(LOG_OVERLAY, NULL, "a call message was refused: %s",
-                 error ? why : "wrong signature");
+        core_complain(core, COMPLAINT_LETTER, "a call message was refused: %s",
+                      error ? why : "wrong signature");
         core->malformed++;
         free(signer);
         return;

@@ -272,7 +272,7 @@ void call_offer_timeout(struct overlay_call *call)
     } else if (call->core->upstream_count == 0) {
         fail(call, CALL_NO_SUPERNODE, "no supernode is attached to reach %s");
     } else {
-        fail(call, CALL_UNAVAILABLE, "%s does not answer");
+        fail(call, CALL_UNAVAILABLE, "%s is offline (no answer)");
     }
 }
 
@@ -359,7 +359,7 @@ static int fill_errand(struct call_errand *errand, const struct overlay_call_req
     if (parse_to(request->to, errand) < 0 || strlen(request->caller) >= sizeof errand->caller ||
         request->codecs.count <= 0)
         return -EINVAL;
-    strcpy(errand->caller, request->caller);
+    strcpy(errand->caller, request->caller[0] ? request->caller : "anonymous");
     snprintf(errand->caller_name, sizeof errand->caller_name, "%s",
              request->caller_name ? request->caller_name : "");
     return 0;

@@ -3,6 +3,7 @@
 #include "overlay/event.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,20 @@ void core_timer_set(struct core *core, struct core_timer *timer, uint64_t at_ms)
 void core_timer_stop(struct core *core, struct core_timer *timer)
 {
     core_timers_stop(&core->timers, timer);
+}
+
+void core_complain(struct core *core, enum complaint cause, const char *format, ...)
+{
+    char text[256];
+    uint64_t count;
+    va_list arguments;
+
+    if (!log_limit(&core->complaints[cause], core_now(core), &count))
+        return;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    log_warn(LOG_OVERLAY, NULL, "%s (%llu like it)", text, (unsigned long long)count);
 }
 
 bool bucket_take(struct bucket *bucket, uint64_t now_ms, unsigned per_s, unsigned burst)

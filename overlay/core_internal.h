@@ -40,6 +40,11 @@ uint64_t core_random(struct core *core, uint64_t below);
 void core_timer_set(struct core *core, struct core_timer *timer, uint64_t at_ms);
 void core_timer_stop(struct core *core, struct core_timer *timer);
 
+/* Complaints about others: one line per cause and minute. */
+enum complaint { COMPLAINT_RECORD, COMPLAINT_LETTER, COMPLAINT_OFFER, COMPLAINT_LINK, COMPLAINTS };
+void core_complain(struct core *core, enum complaint cause, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* At most `per_s` events a second, and `burst` at once. Zero-initialised it is full. */
 struct bucket {
     uint64_t full_us; /* when it will be full again */
@@ -271,6 +276,7 @@ struct core {
     char address[ADDRESS_TEXT_MAX]; /* "": we do not listen */
     unsigned seats, client_count;
     uint64_t malformed;
+    struct log_limit complaints[COMPLAINTS];
     uint8_t frame[FRAME_BYTES_MAX]; /* where envelopes are packed */
 
     struct core_timers timers;

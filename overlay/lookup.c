@@ -157,7 +157,8 @@ static void verify(struct lookup *lookup, const Sallyport__Found *answer, struct
         int error = record_verify(core->identity, answer->records[i], core->io.time_s(core->io.ctx),
                                   record, why, sizeof why);
         if (error) {
-            log_warn(LOG_OVERLAY, NULL, "a record for %s was refused: %s", lookup->name, why);
+            core_complain(core, COMPLAINT_RECORD, "a record for %s was refused: %s", lookup->name,
+                          why);
             free(record);
         } else if (record->is_withdrawn || !record_name_answers(record->name, lookup->name)) {
             free(record);

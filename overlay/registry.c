@@ -36,8 +36,8 @@ static int keep(struct core *core, struct peer *peer, const Sallyport__SignedRec
         snprintf(why, 96, "too many records");
     } else if (record_verify(core->identity, wire, core->io.time_s(core->io.ctx), record, why,
                              96)) {
-        log_warn(LOG_OVERLAY, NULL, "a record from %s (%s) was refused: %s", peer->site,
-                 peer->address, why);
+        core_complain(core, COMPLAINT_RECORD, "a record from %s (%s) was refused: %s", peer->site,
+                      peer->address, why);
     } else if (peer->role == &role_client &&
                memcmp(record->certificate.node, peer->node, OVERLAY_NODE_ID_BYTES) != 0) {
         snprintf(why, 96, "signed by another node");

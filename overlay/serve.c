@@ -23,7 +23,8 @@ void serve_goodbye(struct peer *peer, const char *reason)
 
 static void refuse(struct peer *peer, const char *reason)
 {
-    log_info(LOG_OVERLAY, NULL, "%s (%s) refused: %s", peer->site, peer->address, reason);
+    core_complain(peer->core, COMPLAINT_LINK, "%s (%s) was refused: %s", peer->site, peer->address,
+                  reason);
     serve_goodbye(peer, reason);
     peer_close(peer, reason);
 }
