@@ -287,9 +287,9 @@ static void on_certified(struct core *core, struct call_opened *opened)
     struct call_name name;
     char why[96];
 
-    int error = identity_verify(core->identity, opened->outer->certificate.data,
-                                opened->outer->certificate.len, core->io.time_s(core->io.ctx),
-                                signer, why, sizeof why);
+    int error =
+        trust_verify(&core->trust, opened->outer->certificate.data, opened->outer->certificate.len,
+                     core->io.time_s(core->io.ctx), signer, why, sizeof why);
     if (error || !call_letter_is_from(core, opened->outer, signer)) {
         core_complain(core, COMPLAINT_LETTER, "a call message was refused: %s",
                       error ? why : "wrong signature");

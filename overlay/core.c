@@ -127,6 +127,7 @@ int core_new(const struct core_settings *settings, const struct core_io *io, str
     core->io = *io;
     core->identity = settings->identity;
     core->self = identity_certificate(settings->identity);
+    trust_init(&core->trust, core->identity);
     core->roles = settings->roles;
     core->sequence = settings->sequence;
     if (settings->address)
@@ -184,6 +185,7 @@ void core_free(struct core *core)
     close_links(core);
     local_drop(core);
     directory_free(core->directory);
+    trust_fini(&core->trust);
     core_timers_fini(&core->timers);
     free(core);
 }

@@ -9,6 +9,7 @@
  *   core_link.c  links: table, sending, keepalive; core_timer.c: deadlines; event.c: what the
  * gateway hears attach.c     node side: home and standby, hello, back-off; hosts.c: the supernodes
  * known serve.c      supernode side: seats, welcome, clients; fellow.c: supernode to supernode
+ *   trust.c      certificates that were found good just now
  *   record.c     records: made, signed, verified; directory.c: kept
  *   publish.c    our names kept published; lookup.c: the asker's side
  *   registry.c   what clients publish; query.c: what they look up

@@ -17,6 +17,7 @@
 #include "overlay/directory.h"
 #include "overlay/homes.h"
 #include "overlay/overlay.pb-c.h"
+#include "overlay/trust.h"
 
 #include <sys/queue.h>
 #include <uthash.h>
@@ -270,6 +271,7 @@ struct core {
     struct core_io io;
     const struct identity *identity;
     const struct certificate *self;
+    struct trust trust;
     unsigned roles;
     bool is_supernode;
     bool is_leaving;

@@ -154,7 +154,7 @@ static void verify(struct lookup *lookup, const Sallyport__Found *answer, struct
 
     for (size_t i = 0; i < answer->n_records && i < DIRECTORY_ANSWERS_MAX; i++) {
         struct record *record = core_alloc(sizeof *record);
-        int error = record_verify(core->identity, answer->records[i], core->io.time_s(core->io.ctx),
+        int error = record_verify(&core->trust, answer->records[i], core->io.time_s(core->io.ctx),
                                   record, why, sizeof why);
         if (error) {
             core_complain(core, COMPLAINT_RECORD, "a record for %s was refused: %s", lookup->name,

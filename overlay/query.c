@@ -133,8 +133,8 @@ static void keep_if_true(struct query *query, const Sallyport__SignedRecord *wir
     struct record *record = core_alloc(sizeof *record);
     char why[96];
 
-    if (record_verify(core->identity, wire, core->io.time_s(core->io.ctx), record, why,
-                      sizeof why) == 0 &&
+    if (record_verify(&core->trust, wire, core->io.time_s(core->io.ctx), record, why, sizeof why) ==
+            0 &&
         !record->is_withdrawn && record_name_answers(record->name, query->name))
         keep(query, record, wire);
     free(record);

@@ -97,7 +97,7 @@ void record_signed_fini(Sallyport__SignedRecord *out)
 
 /* What is judged, by whom, when, and where the reason goes. */
 struct trial {
-    const struct identity *identity;
+    struct trust *trust;
     const Sallyport__SignedRecord *wire;
     const Sallyport__Record *record; /* unpacked from `wire` */
     int64_t now_s;
@@ -140,8 +140,8 @@ static int check(const struct trial *trial, struct certificate *signer)
     int error = check_times(trial);
 
     if (!error)
-        error = identity_verify(trial->identity, der->data, der->len, trial->now_s, signer,
-                                trial->why, trial->why_bytes);
+        error = trust_verify(trial->trust, der->data, der->len, trial->now_s, signer, trial->why,
+                             trial->why_bytes);
     if (error)
         return error;
     if (!signature_is_good(trial->wire, signer))
@@ -164,10 +164,10 @@ static void take_over(struct record *record, const Sallyport__Record *unpacked)
     record->is_withdrawn = unpacked->withdrawn;
 }
 
-int record_verify(const struct identity *identity, const Sallyport__SignedRecord *wire,
-                  int64_t now_s, struct record *record, char *why, size_t why_bytes)
+int record_verify(struct trust *trust, const Sallyport__SignedRecord *wire, int64_t now_s,
+                  struct record *record, char *why, size_t why_bytes)
 {
-    struct trial trial = {identity, wire, NULL, now_s, why, why_bytes};
+    struct trial trial = {trust, wire, NULL, now_s, why, why_bytes};
 
     if (wire->signature.len != IDENTITY_SIGNATURE_BYTES || wire->record.len == 0 ||
         wire->record.len > RECORD_BYTES_MAX)

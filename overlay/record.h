@@ -1,12 +1,12 @@
 /* overlay/record.h: directory records: who serves a name, made, signed and verified.
  *
- * Private to the core. Pure: the identity and the time are given.
+ * Private to the core. Pure: identity, trust and time are given.
  */
 #ifndef OVERLAY_RECORD_H
 #define OVERLAY_RECORD_H
 
 #include "overlay/homes.h"
-#include "overlay/identity.h"
+#include "overlay/trust.h"
 
 #define RECORD_LIFETIME_MAX_S 3600
 /* How far a signer's clock may be ahead of ours. */
@@ -41,7 +41,7 @@ void record_signed_fini(Sallyport__SignedRecord *out);
 
 /* Checks all of it: form, certificate, signature, grant, role, time. -EINVAL or -EACCES with why.
  */
-int record_verify(const struct identity *identity, const Sallyport__SignedRecord *wire,
-                  int64_t now_s, struct record *record, char *why, size_t why_bytes);
+int record_verify(struct trust *trust, const Sallyport__SignedRecord *wire, int64_t now_s,
+                  struct record *record, char *why, size_t why_bytes);
 
 #endif

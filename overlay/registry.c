@@ -34,8 +34,7 @@ static int keep(struct core *core, struct peer *peer, const Sallyport__SignedRec
 
     if (!may_publish(core, peer)) {
         snprintf(why, 96, "too many records");
-    } else if (record_verify(core->identity, wire, core->io.time_s(core->io.ctx), record, why,
-                             96)) {
+    } else if (record_verify(&core->trust, wire, core->io.time_s(core->io.ctx), record, why, 96)) {
         core_complain(core, COMPLAINT_RECORD, "a record from %s (%s) was refused: %s", peer->site,
                       peer->address, why);
     } else if (peer->role == &role_client &&

@@ -167,10 +167,10 @@ int main(int argc, char **argv)
 {
     scene_seeds(argc, argv, "set-up", a_call_is_set_up_and_ended, 5);
     scene_seeds(argc, argv, "number", a_call_by_number_finds_its_prefix, 2);
-    scene_seeds(argc, argv, "faults", messages_get_lost_doubled_and_late, 100);
-    scene_seeds(argc, argv, "caller", the_caller_hangs_up, 100);
-    scene_seeds(argc, argv, "callee", the_callee_hangs_up, 100);
-    scene_seeds(argc, argv, "both", both_hang_up_at_once, 60);
+    scene_seeds(argc, argv, "faults", messages_get_lost_doubled_and_late, 60);
+    scene_seeds(argc, argv, "caller", the_caller_hangs_up, 60);
+    scene_seeds(argc, argv, "callee", the_callee_hangs_up, 60);
+    scene_seeds(argc, argv, "both", both_hang_up_at_once, 40);
     scene_seeds(argc, argv, "many", many_calls_at_once, 2);
     scene_seeds(argc, argv, "cause", an_end_is_told_unchanged, 2);
     sim_identities_free();

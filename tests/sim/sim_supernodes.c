@@ -339,10 +339,10 @@ static void the_other_gateway_of_the_site_answers(uint64_t seed)
 
 int main(int argc, char **argv)
 {
-    scene_seeds(argc, argv, "caller-stops", the_callers_home_stops, 40);
-    scene_seeds(argc, argv, "caller-silent", the_callers_home_falls_silent, 40);
-    scene_seeds(argc, argv, "callee-stops", the_callees_home_stops, 40);
-    scene_seeds(argc, argv, "callee-silent", the_callees_home_falls_silent, 40);
+    scene_seeds(argc, argv, "caller-stops", the_callers_home_stops, 25);
+    scene_seeds(argc, argv, "caller-silent", the_callers_home_falls_silent, 25);
+    scene_seeds(argc, argv, "callee-stops", the_callees_home_stops, 25);
+    scene_seeds(argc, argv, "callee-silent", the_callees_home_falls_silent, 25);
     scene_seeds(argc, argv, "dead-already", the_home_was_dead_already, 10);
     scene_seeds(argc, argv, "all-gone", all_supernodes_are_gone_while_a_call_is_up, 3);
     scene_seeds(argc, argv, "pair", nodes_of_two_supernodes_find_each_other, 10);
