@@ -215,7 +215,7 @@ static void on_found(struct lookup *lookup, int error, struct record_list *found
     if (found->count > 0) {
         sort_records(call->core, &errand->records);
         offer_next(call);
-    } else if (errand->was_fresh) {
+    } else if (errand->was_fresh || lookup->was_served) {
         fail(call, CALL_UNAVAILABLE, "%s is offline");
     } else if (error && call->core->upstream_count == 0) {
         fail(call, CALL_NO_SUPERNODE, "no supernode is attached to reach %s");

@@ -213,6 +213,7 @@ struct lookup {
     uint32_t request;
     bool is_fresh;
     bool was_answered;
+    bool was_served; /* by somebody, lately: our supernodes say */
     char name[OVERLAY_NAME_MAX];
     struct {
         core_link link;

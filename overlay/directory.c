@@ -212,6 +212,24 @@ int directory_find(const struct directory *directory, const char *asked, int64_t
     return 0;
 }
 
+bool directory_was_served(const struct directory *directory, const char *asked)
+{
+    char key[OVERLAY_NAME_MAX];
+    size_t length = strlen(asked);
+    struct name *name;
+
+    if (length >= sizeof key)
+        return false;
+    strcpy(key, asked);
+    do {
+        key[length] = '\0';
+        HASH_FIND_STR(directory->names, key, name);
+        if (name)
+            return true;
+    } while (asked[0] == '+' && --length > 1);
+    return false;
+}
+
 void directory_each(const struct directory *directory, int64_t now_s,
                     bool (*each)(void *ctx, const struct directory_answer *answer), void *ctx)
 {

@@ -102,6 +102,7 @@ void lookup_start(struct core *core, struct lookup *lookup, const char *name, bo
     lookup->request = ++core->next_request;
     lookup->is_fresh = is_fresh;
     lookup->was_answered = false;
+    lookup->was_served = false;
     lookup->asked_count = 0;
     lookup->end_ms = now_ms + GIVE_UP_MS;
     strcpy(lookup->name, name);
@@ -186,6 +187,7 @@ void lookup_on_found(struct core *core, struct peer *peer, const Sallyport__Enve
     if (!was_asked)
         return;
     lookup->was_answered = true;
+    lookup->was_served |= envelope->found->offline;
     verify(lookup, envelope->found, &found);
     if (found.count > 0)
         finish(lookup, 0, &found);

@@ -23,6 +23,7 @@ struct query {
     core_link asker;
     bool is_fresh; /* all answers are awaited, else the first one that is true */
     unsigned waiting;
+    bool was_served; /* lately, by somebody, as far as one of us knows */
     char name[OVERLAY_NAME_MAX];
     struct core_timer timer;
     struct answer answer[DIRECTORY_ANSWERS_MAX];
@@ -31,7 +32,7 @@ struct query {
 };
 
 static void send_found(struct core *core, core_link to, uint32_t request,
-                       Sallyport__SignedRecord **records, size_t count)
+                       Sallyport__SignedRecord **records, size_t count, bool was_served)
 {
     Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
     Sallyport__Found found = SALLYPORT__FOUND__INIT;
@@ -40,6 +41,7 @@ static void send_found(struct core *core, core_link to, uint32_t request,
     found.request = request;
     found.records = records;
     found.n_records = count;
+    found.offline = count == 0 && was_served;
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_FOUND;
     envelope.found = &found;
     /* Records are of many sizes: as many as fit into a frame. */
@@ -48,7 +50,7 @@ static void send_found(struct core *core, core_link to, uint32_t request,
 }
 
 static void send_held(struct core *core, core_link to, uint32_t request,
-                      const struct directory_answer *held, int count)
+                      const struct directory_answer *held, int count, bool was_served)
 {
     Sallyport__SignedRecord wire[DIRECTORY_ANSWERS_MAX], *list[DIRECTORY_ANSWERS_MAX];
 
@@ -58,7 +60,7 @@ static void send_held(struct core *core, core_link to, uint32_t request,
         wire[i].signature = held[i].signature;
         list[i] = &wire[i];
     }
-    send_found(core, to, request, list, (size_t)count);
+    send_found(core, to, request, list, (size_t)count, was_served);
 }
 
 static void forget_answers(struct query *query)
@@ -83,7 +85,8 @@ static void query_finish(void *owner)
 
     for (int i = 0; i < query->count; i++)
         list[i] = &query->answer[i].wire;
-    send_found(query->core, query->asker, query->request, list, (size_t)query->count);
+    send_found(query->core, query->asker, query->request, list, (size_t)query->count,
+               query->was_served);
     query_free(query);
 }
 
@@ -165,6 +168,7 @@ static void query_open(struct core *core, struct peer *peer, const Sallyport__Lo
     query->asker = peer->link;
     query->is_fresh = lookup->fresh;
     record_name_fold(lookup->name, query->name);
+    query->was_served = directory_was_served(core->directory, query->name);
     core_timer_init(&query->timer, query_finish, query);
     HASH_ADD(hh, core->queries, number, sizeof query->number, query);
     core->query_count++;
@@ -186,7 +190,7 @@ void query_on_lookup(struct core *core, struct peer *peer, const Sallyport__Enve
 {
     const Sallyport__Lookup *lookup = envelope->lookup;
     struct directory_answer held[DIRECTORY_ANSWERS_MAX];
-    char name[OVERLAY_NAME_MAX];
+    char name[OVERLAY_NAME_MAX] = "";
     int count = 0;
 
     if (record_name_fold(lookup->name, name) == 0)
@@ -199,7 +203,8 @@ void query_on_lookup(struct core *core, struct peer *peer, const Sallyport__Enve
     if (may_ask && (count == 0 || lookup->fresh))
         query_open(core, peer, lookup, held, count);
     else
-        send_held(core, peer->link, lookup->request, held, count);
+        send_held(core, peer->link, lookup->request, held, count,
+                  *name && directory_was_served(core->directory, name));
 }
 
 void query_on_found(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)
@@ -213,6 +218,7 @@ void query_on_found(struct core *core, struct peer *peer, const Sallyport__Envel
         return;
     for (size_t i = 0; i < found->n_records && i < DIRECTORY_ANSWERS_MAX; i++)
         keep_if_true(query, found->records[i]);
+    query->was_served |= found->offline;
     if (--query->waiting == 0 || (!query->is_fresh && query->count > 0))
         query_finish(query);
 }

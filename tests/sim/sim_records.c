@@ -86,7 +86,7 @@ static void a_stale_record_is_refused(uint64_t seed)
     world_run(&scene.world, 500);
     call = scene_call(scene.berlin, "202@paris");
     world_run(&scene.world, 2000);
-    sim_check(&scene.world, call->ends == 1 && call->cause.reason == CALL_NOT_FOUND);
+    sim_check(&scene.world, call->ends == 1 && call->cause.reason == CALL_UNAVAILABLE);
     record_signed_fini(&wire);
     record_signed_fini(&expired);
     sim_node_stop(scene.paris);

@@ -66,7 +66,9 @@ static void what_is_withdrawn_does_not_come_back(void **state)
 
     (void)state;
     assert_int_equal(put(directory, "berlin", 1, 5, false), 0);
+    assert_false(directory_was_served(directory, "paris"));
     assert_int_equal(put(directory, "berlin", 1, 6, true), 0);
+    assert_true(directory_was_served(directory, "berlin"));
     assert_int_equal(directory_count(directory), 0);
     assert_int_equal(directory_find(directory, "berlin", NOW_S, answers), 0);
     assert_int_equal(put(directory, "berlin", 1, 5, false), -ESTALE);
@@ -117,6 +119,8 @@ static void the_longest_prefix_answers(void **state)
     put(directory, "+4930123", 1, 4, true);
     assert_int_equal(directory_find(directory, "+4930123456", NOW_S, answers), 1);
     assert_int_equal(answers[0].sequence, 2);
+    assert_true(directory_was_served(directory, "+4930123456"));
+    assert_false(directory_was_served(directory, "+5"));
     directory_free(directory);
 }
 
