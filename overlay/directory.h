@@ -37,9 +37,9 @@ void directory_each(const struct directory *directory, int64_t now_s,
                     bool (*each)(void *ctx, const struct directory_answer *answer), void *ctx);
 
 void directory_expire(struct directory *directory, int64_t now_s);
-/* Without those withdrawn. */
 /* Was the name (or a prefix of the number) served lately, though now withdrawn or out of date? */
 bool directory_was_served(const struct directory *directory, const char *asked);
+/* Without those withdrawn. */
 unsigned directory_count(const struct directory *directory);
 
 #endif
