@@ -16,7 +16,8 @@ static const char help[] =
     "       sallyport call -e FILE --answer [--echo | --play IN.wav | --record OUT.wav]\n\n"
     "Calls a user of a site, or a number (+49…), as a node without any SIP phone; or, with\n"
     "--answer, waits for calls and answers them. Any node can be called and can call this way.\n\n"
-    "  -e, --enrolment FILE  who this node is (sallyport realm enrol)\n"
+    "  -e, --enrolment FILE  who this node is (sallyport realm enrol); not the enrolment of a node\n"
+    "                        that runs elsewhere: one pushes the other off its supernode\n"
     "  -c, --config FILE     settings instead, when more than the enrolment must be said\n"
     "                        (proxy, media between nodes, log levels)\n"
     "      --as USER         our own name for the other side's display (default: sallyport)\n"
@@ -192,8 +193,8 @@ static struct conf *client_conf(const struct client *client)
         free(conf->realm.enrolment);
         conf->realm.enrolment = strdup(client->enrolment);
     }
-    /* Called under the names of the enrolment, whatever else that node does elsewhere. */
-    conf->overlay.roles = CONF_ROLE_CLIENT | CONF_ROLE_GATEWAY;
+    /* Who only calls does not publish the enrolment's names: they would draw the site's calls. */
+    conf->overlay.roles = client->answer ? CONF_ROLE_CLIENT | CONF_ROLE_GATEWAY : 0;
     return conf;
 }
 
