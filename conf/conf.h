@@ -182,8 +182,8 @@ struct conf {
     struct conf_sip sip;
     struct conf_media media;
     struct conf_admin admin;
-    int log_level[8]; /* enum log_level by enum log_folder */
-    struct conf_phone *phones;
+    int log_level[8];          /* enum log_level by enum log_folder */
+    struct conf_phone *phones; /* sorted by id */
     int phone_count;
     struct conf_route *routes; /* in the order of the file: the first match wins */
     int route_count;

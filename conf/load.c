@@ -22,6 +22,12 @@ static void report_unreadable(struct outline *outline, const char *path, int err
                        "cannot be read: %s; check the path and its permissions", strerror(-error));
 }
 
+static int compare_phones(const void *a, const void *b)
+{
+    const struct conf_phone *left = a, *right = b;
+    return strcmp(left->id, right->id);
+}
+
 static int build_conf(struct outline *outline, struct loaded **loaded)
 {
     struct build build = {.outline = outline, .loaded = fill_new()};
@@ -35,6 +41,9 @@ static int build_conf(struct outline *outline, struct loaded **loaded)
         ret = -EINVAL;
     free(build.phones);
     free(build.routes);
+    if (ret == 0 && build.loaded->conf.phone_count > 0)
+        qsort(build.loaded->conf.phones, (size_t)build.loaded->conf.phone_count,
+              sizeof(struct conf_phone), compare_phones);
     if (ret < 0)
         fill_free(build.loaded);
     else
@@ -75,8 +84,9 @@ void conf_errors_fini(struct conf_errors *errors)
 
 const struct conf_phone *conf_phone_find(const struct conf *conf, const char *id)
 {
-    for (int i = 0; i < conf->phone_count; i++)
-        if (strcmp(conf->phones[i].id, id) == 0)
-            return &conf->phones[i];
-    return NULL;
+    const struct conf_phone key = {.id = (char *)id};
+
+    if (conf->phone_count == 0)
+        return NULL;
+    return bsearch(&key, conf->phones, (size_t)conf->phone_count, sizeof key, compare_phones);
 }

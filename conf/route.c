@@ -175,8 +175,9 @@ static void check_phone(const struct route_case *it)
     char shown[VALUE_SHOWN_MAX];
     int count = 0;
 
-    if (conf_phone_find(conf, it->route->to))
-        return;
+    for (int i = 0; i < conf->phone_count; i++) /* not sorted yet */
+        if (strcmp(conf->phones[i].id, it->route->to) == 0)
+            return;
     for (; count < conf->phone_count && count < SUGGEST_NAMES_MAX; count++)
         names[count] = conf->phones[count].id;
     nearest = suggest_nearest(it->route->to, names, count);
