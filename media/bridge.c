@@ -157,6 +157,8 @@ void bridge_report(const struct inbox_item *item)
         events->on_digit(bridge->ctx, item->side, item->digit, item->duration_ms);
     else if (item->tag == INBOX_SILENCE && events->on_silence)
         events->on_silence(bridge->ctx, item->side);
+    else if (item->tag == INBOX_BYE && events->on_bye)
+        events->on_bye(bridge->ctx, item->side);
     else if (item->tag == INBOX_PLAYED && events->on_played)
         events->on_played(bridge->ctx, item->side);
 }

@@ -28,6 +28,7 @@ enum inbox_tag {
     INBOX_FIRST_PACKET,
     INBOX_DIGIT,
     INBOX_SILENCE,
+    INBOX_BYE,
     INBOX_PLAYED,
     INBOX_STATS,
     INBOX_CLOSED,

@@ -36,6 +36,7 @@ static void drop(struct leg *leg)
     leg->encode = NULL;
     leg->digits = (struct digits){0};
     leg->report = (struct report){0};
+    leg->has_left = false;
 }
 
 static bool hears_as_before(const struct media_leg *old, const struct media_leg *new)
@@ -45,8 +46,10 @@ static bool hears_as_before(const struct media_leg *old, const struct media_leg 
 
 void leg_set(struct leg *leg, struct bridge_change *change, uint64_t now_us)
 {
-    if (leg->ops && leg->set.kind != change->leg.kind)
+    if (leg->ops && leg->set.kind != change->leg.kind) {
+        report_bye(leg, now_us);
         drop(leg);
+    }
     const struct leg_ops *ops = kinds[change->leg.kind];
     if (!leg->ops || !hears_as_before(&leg->set, &change->leg)) {
         leg->heard_us = now_us;
@@ -183,10 +186,16 @@ void leg_hear(struct leg *leg, const struct rtp_header *rtp, uint64_t now_us)
 
 void leg_hear_rtcp(struct leg *leg, const uint8_t *packet, size_t bytes, uint64_t now_us)
 {
-    if (report_hear(leg, packet, bytes, now_us) < 0)
+    bool bye = false;
+    if (report_hear(leg, packet, bytes, now_us, &bye) < 0)
         leg->stats.rejected++;
     else
         alive(leg, now_us); /* a phone that sends no comfort noise is silent, not gone */
+    if (!bye || leg->has_left)
+        return;
+    leg->has_left = true;
+    const struct inbox_item item = {.tag = INBOX_BYE, .side = leg->side, .object = leg->bridge};
+    worker_tell(leg->worker, &item);
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */

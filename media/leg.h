@@ -71,6 +71,7 @@ struct leg {
     struct event_watch watch;
     uint64_t heard_us;  /* the last sign of life, or when we began to listen */
     bool is_silent;     /* and that has been told */
+    bool has_left;      /* by its own word, and that has been told */
     struct leg *target; /* where its sound goes; NULL: nowhere */
     bool decodes;       /* else forwards */
     struct forward forward;

@@ -135,6 +135,9 @@ struct media_events {
     void (*on_digit)(void *ctx, enum media_side side, char digit, int duration_ms);
     /* No packet from this leg for conf_media.timeout_s although it should send. */
     void (*on_silence)(void *ctx, enum media_side side);
+    /* The far end said by RTCP that it leaves (once). A PEER leg's is proved; a phone's is not. A
+     * leg that is closed, or set to another kind, says so itself. */
+    void (*on_bye)(void *ctx, enum media_side side);
     /* The FILE leg played its file to the end. */
     void (*on_played)(void *ctx, enum media_side side);
     /* Answer to media_bridge_ask. */

@@ -71,12 +71,13 @@ void report_bye(struct leg *leg, uint64_t now_us)
         send_packet(leg, true, now_us);
 }
 
-int report_hear(struct leg *leg, const uint8_t *packet, size_t bytes, uint64_t now_us)
+int report_hear(struct leg *leg, const uint8_t *packet, size_t bytes, uint64_t now_us, bool *bye)
 {
     struct rtcp_in in;
     int error = rtcp_parse(packet, bytes, leg->sender.ssrc, &in);
     if (error)
         return error;
+    *bye = in.bye;
     if (in.has_sender_report) {
         leg->report.last_middle = rtcp_ntp_middle(in.ntp);
         leg->report.last_us = now_us;

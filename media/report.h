@@ -2,6 +2,7 @@
 #ifndef MEDIA_REPORT_H
 #define MEDIA_REPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,7 +18,7 @@ struct report {
 /* Sends a report when it is time. */
 void report_tick(struct leg *leg, uint64_t now_us);
 void report_bye(struct leg *leg, uint64_t now_us);
-/* -EBADMSG */
-int report_hear(struct leg *leg, const uint8_t *packet, size_t bytes, uint64_t now_us);
+/* -EBADMSG. *bye: the far end says that it leaves. */
+int report_hear(struct leg *leg, const uint8_t *packet, size_t bytes, uint64_t now_us, bool *bye);
 
 #endif

@@ -68,7 +68,7 @@ class Sallyport(Process):
     def __init__(self, rig, name, enrolment=None, roles=(), listen=None, phones=(), routes=None,
                  codecs=None, extra="", address="127.0.0.1", netns=None, sanitized=False,
                  secret="secret", udp=True, sip_port=None, media_ports=200, media_extra="",
-                 sip_extra=""):
+                 sip_extra="", overlay_extra=""):
         self.node, self.address, self.sanitized = name, address, sanitized
         self.admin_port = Ports.take(2)
         self.sip_port = sip_port or (Ports.take(2) if phones else None)
@@ -80,6 +80,7 @@ class Sallyport(Process):
             overlay = f"overlay {{ roles = {word_list(roles)}"
             overlay += f'\n  listen = "{listen}"' if listen else ""
             overlay += "" if udp else "\n  udp = false"
+            overlay += f"\n  {overlay_extra}" if overlay_extra else ""
             lines.append(overlay + "\n}")
         if phones:
             media_port = Ports.take(media_ports)
@@ -153,6 +154,10 @@ class Sallyport(Process):
     def restart(self):
         """Stops it as an operator would and starts it again with the same settings."""
         self.stop()
+        return self.start_again()
+
+    def start_again(self):
+        """After stop or kill."""
         self.rig.started.remove(self)
         self.ended = False
         Process.__init__(self, self.rig, self.node, self.start_command(), netns=self.netns,

@@ -11,7 +11,7 @@ import time
 import ear
 from node import NativePeer, Realm, Sallyport, TwoSites, settle
 from phones import Baresip, Linphone, Sipp
-from rig import Failure, Ports, wait_until
+from rig import Failure, Ports, Process, wait_until
 
 CODECS = ("pcmu", "pcma", "g722", "opus")
 MD5_ONLY = 'digest = { "md5" }'  # sipp gives up when it sees any other
@@ -288,6 +288,67 @@ def native_peer_answers(rig):
     caller.hangup()
     caller.close_reason(2, since)
     return ear.judge_tone("201", caller.heard(), 440, ear.seconds_of(caller.sent()))
+
+
+# -- the network of nodes --------------------------------------------------------------------------
+
+def supernodes_die(rig):
+    """Each site was told of one of two supernodes; both die during a call, one comes back."""
+    first, second = (f"127.0.0.1:{Ports.take(2)}" for _ in range(2))
+    realm = Realm(rig, [first])
+    roles = ("supernode", "relay")
+    hub1 = Sallyport(rig, "hub1", realm.enrol("hub1", roles=roles), roles=roles, listen=first)
+    hub2 = Sallyport(rig, "hub2", realm.enrol("hub2", roles=roles), roles=roles, listen=second)
+    hub1.wait_ready()
+    hub2.wait_ready(attached=1)
+    berlin = Sallyport(rig, "berlin", realm.enrol("berlin"), roles=("gateway",), phones=("201",),
+                       routes={"paris": ("^8([0-9]+)$", "overlay:\\1@paris")})
+    realm.supernodes = [second]
+    paris = Sallyport(rig, "paris", realm.enrol("paris"), roles=("gateway",), phones=("301",))
+    berlin.wait_ready(attached=2)
+    paris.wait_ready(attached=2)
+    caller, callee = phone(rig, "201", berlin, 440, "g722"), phone(rig, "301", paris, 620, "pcma")
+    caller.wait_registered()
+    callee.wait_registered()
+    since, ring_ms, _ = connect(caller, callee, uri("8301", berlin))
+    settle(1)
+    hub1.kill()
+    settle(1)
+    if not berlin.ask("status")["overlay"]["attached"]:
+        raise Failure("the standby did not hold the site")
+    hub2.kill()
+    settle(2)
+    end(caller, callee, since)
+    # The hang-up goes by the media's path, and a second later: that much more was sent from Paris.
+    talked = ear.seconds_of(caller.sent())
+    sound = (ear.judge_tone("301", callee.heard(), 440, talked) + " | " +
+             ear.judge_tone("201", caller.heard(), 620, talked))
+    gone = refused(caller, uri("8301", berlin), 503, 2)
+    hub2.start_again()
+    wait_until(lambda: berlin.attached() and paris.attached(), 15, "the sites find hub2 again")
+    again, ring_again_ms, _ = connect(caller, callee, uri("8301", berlin))
+    end(caller, callee, again)
+    return (f"rang after {ring_ms:.0f} ms; both killed: {sound}; then {gone}; "
+            f"one back: rang after {ring_again_ms:.0f} ms")
+
+
+def through_a_proxy(rig):
+    """Both sites get out by an HTTP CONNECT proxy (tinyproxy) only: the call goes all the same."""
+    port = Ports.take(2)
+    settings = rig.write("tinyproxy.conf", f"Port {port}\nListen 127.0.0.1\nTimeout 600\n"
+                         "Allow 127.0.0.1\nLogLevel Connect\n")
+    proxy = Process(rig, "tinyproxy", ["tinyproxy", "-d", "-c", settings])
+    sites = TwoSites(rig, udp=False, overlay_extra=f'proxy = "127.0.0.1:{port}"')
+    caller = phone(rig, "201", sites.berlin, 440, "g722")
+    callee = phone(rig, "301", sites.paris, 620, "pcma")
+    caller.wait_registered()
+    callee.wait_registered()
+    since, _, _ = connect(caller, callee, uri("8301", sites.berlin))
+    settle(TALK)
+    end(caller, callee, since)
+    if proxy.log().count("CONNECT") < 4:  # two links and two ways to the relay
+        raise Failure(f"the proxy was hardly used:\n{proxy.log()[-500:]}")
+    return f"{sites.berlin.last_call()['path']}: {judge_tones(caller, callee, 440, 620)}"
 
 
 # -- what can happen in a call ---------------------------------------------------------------------
@@ -609,7 +670,8 @@ def scanner(rig):
 
 STORIES = [
     the_ear, all_codec_pairs, speech, inside_a_site, tcp_phone, linphone_to_baresip, sipp_calls,
-    sipp_is_called, echo_service, native_peer_calls, native_peer_answers, hold_and_resume, digits,
+    sipp_is_called, echo_service, native_peer_calls, native_peer_answers, supernodes_die,
+    through_a_proxy, hold_and_resume, digits,
     cancel, busy_and_declined, restart_keeps_registrations, wrong_secret, unknown_number,
     phone_not_registered, far_site_offline, far_site_stopped, no_common_codec, no_supernode,
     torture, scanner,

@@ -73,7 +73,7 @@ static inline void node_run(struct node *node, int ms)
 struct call {
     struct media_bridge *bridge;
     bool closed;
-    int first_packets, silences, played, answers;
+    int first_packets, silences, byes, played, answers;
     char digits[2][16];
     int digit_count[2], duration_ms;
     struct media_stats stats[2];
@@ -100,6 +100,12 @@ static inline void call_on_silence(void *ctx, enum media_side side)
     ((struct call *)ctx)->silences++;
 }
 
+static inline void call_on_bye(void *ctx, enum media_side side)
+{
+    (void)side;
+    ((struct call *)ctx)->byes++;
+}
+
 static inline void call_on_played(void *ctx, enum media_side side)
 {
     (void)side;
@@ -124,6 +130,7 @@ static const struct media_events call_events = {
     .on_first_packet = call_on_first,
     .on_digit = call_on_digit,
     .on_silence = call_on_silence,
+    .on_bye = call_on_bye,
     .on_played = call_on_played,
     .on_stats = call_on_stats,
     .on_closed = call_on_closed,

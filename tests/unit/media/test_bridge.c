@@ -367,7 +367,18 @@ static void reports_tell_of_the_way(void **state)
     assert_in_range(stats->round_trip_us, 1, 500000);
     assert_in_range(stats->remote_lost_per_mille, 100, 300);
     assert_true(stats->packets_in > 0 && stats->first_in_us > 0);
+
+    /* Whose leg is taken away says goodbye; the other end hears it once. */
+    assert_int_equal(far.byes, 0);
+    there.lose_each = 0;
+    leg = (struct media_leg){.kind = MEDIA_LEG_NONE};
+    assert_int_equal(media_bridge_set(near.bridge, MEDIA_B, &leg), 0);
+    for (int i = 0; i < 50 && far.byes == 0; i++)
+        node_run(&node, 20);
+    assert_int_equal(far.byes, 1);
     call_close(&node, &near);
+    node_run(&node, 100);
+    assert_int_equal(far.byes, 1);
     call_close(&node, &far);
     phone_close(&phone);
     node_close(&node);
