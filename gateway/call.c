@@ -312,6 +312,9 @@ void call_leg_answered(struct leg *leg)
     }
     log_up(call);
     call_media_apply(call);
+    call_media_mirror(leg); /* it may have answered on hold */
+    if (call->state != CALL_STATE_UP)
+        return; /* its media could not be joined */
     if (call->gateway->client && call->gateway->client->on_call_up)
         call->gateway->client->on_call_up(call->gateway->client->ctx, call);
 }

@@ -133,20 +133,22 @@ static enum media_direction flip(enum media_direction direction)
     }
 }
 
-/* One end holds: the other end must know. The far end's consent to our own wish is no news: only
- * what differs from both what it has and what it was last asked for is asked. */
+/* One end holds: the other end must know. What counts is what an end would do by itself, not what
+ * was agreed with it: else two ends that both hold would each wait for the other to resume first.
+ */
 void call_media_mirror(struct leg *leg)
 {
     struct leg *other = call_other_leg(leg);
-    enum media_direction mirrored = flip(leg->direction);
+    enum media_direction mirrored = flip(leg->willing);
     if (leg->call->state != CALL_STATE_UP || !other->is_signalling || !other->ops->update ||
-        other->direction == mirrored || other->wanted == mirrored)
+        other->wanted == mirrored)
         return;
     log_info(LOG_GATEWAY, leg->call->id, "%s %s", leg->name,
-             leg->direction == MEDIA_SENDRECV ? "resumes" : "holds");
+             leg->willing == MEDIA_SENDRECV ? "resumes" : "holds");
     int err = other->ops->update(other, mirrored);
     if (err)
         log_warn(LOG_GATEWAY, leg->call->id, "%s cannot be told: %s", other->name, strerror(-err));
+    call_media_apply(leg->call);
 }
 
 static void detached(struct call *call)

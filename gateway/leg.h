@@ -59,13 +59,13 @@ struct leg {
     const struct leg_ops *ops;
     struct call *call;
     enum media_side side;
-    char name[LEG_NAME_MAX];        /* "201", "201@berlin", "echo": for logs and status */
-    bool is_signalling;             /* end() is still to be called */
-    bool is_early;                  /* its media came before its answer */
-    bool has_media;                 /* `media` says what the bridge shall do */
-    bool is_attached;               /* attach() was called: detach() is due */
-    enum media_direction direction; /* agreed, seen from us */
-    enum media_direction wanted;    /* last asked of the far end */
+    char name[LEG_NAME_MAX];      /* "201", "201@berlin", "echo": for logs and status */
+    bool is_signalling;           /* end() is still to be called */
+    bool is_early;                /* its media came before its answer */
+    bool has_media;               /* `media` says what the bridge shall do */
+    bool is_attached;             /* attach() was called: detach() is due */
+    enum media_direction willing; /* what the far end would do if we did all; seen from us */
+    enum media_direction wanted;  /* last asked of the far end; what both want is agreed */
     struct media_leg media;
     char path[ADDRESS_TEXT_MAX + 16]; /* peer: the way its media takes, in words */
     uint64_t first_voice_ms;          /* loop time of its first packet; 0: none yet */

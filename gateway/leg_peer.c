@@ -28,7 +28,7 @@ static void set_media(struct leg *leg, const struct overlay_media *agreed)
 {
     struct media_leg *media = &leg->media;
     media->kind = MEDIA_LEG_PEER;
-    media->direction = agreed->direction;
+    media->direction = (enum media_direction)((unsigned)agreed->direction & leg->wanted);
     media->codec = agreed->codec;
     media->payload_type = payload_types[agreed->codec];
     media->event_payload_type = EVENT_PAYLOAD_TYPE;
@@ -46,7 +46,7 @@ static void set_media(struct leg *leg, const struct overlay_media *agreed)
     _Static_assert(sizeof media->key_in == sizeof port->key_in, "SRTP key and salt");
     memcpy(media->key_in, port->key_in, sizeof media->key_in);
     memcpy(media->key_out, port->key_out, sizeof media->key_out);
-    leg->direction = agreed->direction;
+    leg->willing = agreed->direction;
     leg->has_media = true;
 }
 
@@ -153,7 +153,7 @@ static int update(struct leg *leg, enum media_direction direction)
     struct overlay_media media = {
         .codec = leg->media.codec, .direction = direction, .ptime_ms = PTIME_MS};
     leg->wanted = direction;
-    leg->direction = leg->media.direction = direction;
+    leg->media.direction = (enum media_direction)((unsigned)direction & leg->willing);
     return overlay_call_update(leg->peer.call, &media);
 }
 
@@ -209,7 +209,7 @@ void leg_peer_take(struct leg *leg, struct overlay_call *peer, const struct over
     leg->is_signalling = true;
     leg->peer.call = peer;
     leg->peer.offered = offer->codecs;
-    leg->direction = leg->wanted = MEDIA_SENDRECV;
+    leg->willing = leg->wanted = MEDIA_SENDRECV;
     snprintf(leg->name, sizeof leg->name, "%s@%s", offer->caller, offer->caller_site);
     overlay_call_accept(peer, &events, leg);
 }
@@ -226,7 +226,7 @@ int leg_peer_start(struct leg *leg, const char *to, const struct leg_caller *cal
         .direction = MEDIA_SENDRECV,
     };
     leg->ops = &ops;
-    leg->direction = leg->wanted = MEDIA_SENDRECV;
+    leg->willing = leg->wanted = MEDIA_SENDRECV;
     snprintf(leg->name, sizeof leg->name, "%s", to);
     if (!leg->call->gateway->overlay)
         return -ENOTCONN;

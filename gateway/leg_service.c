@@ -18,7 +18,7 @@ static const struct leg_ops file_ops = {.kind = "files", .answer = agree};
 static void start(struct leg *leg, const struct leg_ops *ops, enum media_leg_kind kind)
 {
     leg->ops = ops;
-    leg->direction = leg->wanted = MEDIA_SENDRECV;
+    leg->willing = leg->wanted = MEDIA_SENDRECV;
     leg->media = (struct media_leg){.kind = kind, .direction = MEDIA_SENDRECV};
     snprintf(leg->name, sizeof leg->name, "%s", ops->kind);
 }

@@ -49,7 +49,7 @@ static void on_media(void *ctx, const struct sip_audio *audio)
     media->rtp = leg->sip.rtp;
     media->remote = audio->remote;
     media->remote_rtcp = audio->remote_rtcp;
-    leg->direction = audio->direction;
+    leg->willing = audio->willing;
     leg->is_early = audio->is_early;
     leg->has_media = true;
     call_leg_media(leg);
@@ -177,7 +177,7 @@ void leg_sip_take(struct leg *leg, struct sip_call *sip, const struct sip_invite
     leg->sip.call = sip;
     leg->sip.address = invite->local;
     leg->sip.offered = invite->codecs;
-    leg->direction = leg->wanted = MEDIA_SENDRECV;
+    leg->willing = leg->wanted = MEDIA_SENDRECV;
     snprintf(leg->name, sizeof leg->name, "%s", invite->from_user);
     sip_call_accept(sip, &events, leg, leg->call->id);
 }
@@ -187,7 +187,7 @@ int leg_sip_start(struct leg *leg, const char *phone, const struct leg_caller *c
 {
     struct gateway *gateway = leg->call->gateway;
     leg->ops = &ops;
-    leg->direction = leg->wanted = MEDIA_SENDRECV;
+    leg->willing = leg->wanted = MEDIA_SENDRECV;
     snprintf(leg->name, sizeof leg->name, "%s", phone);
     int err = sip_phone_local(gateway->sip, phone, &leg->sip.address);
     if (!err)

@@ -204,6 +204,13 @@ void sip_call_ring(struct sip_call *call)
         send_provisional(call);
 }
 
+/* What went out with a 183 is the answer: a phone does not look at another one in the 200 (RFC
+ * 3261, 13.2.1), so codec and address stay. */
+static int answer_offer(struct sip_call *call, const struct sip_local_audio *local)
+{
+    return call->has_audio ? 0 : call_answer_write(call, call->offer, local);
+}
+
 int sip_call_progress(struct sip_call *call, const struct sip_local_audio *local)
 {
     int err;
@@ -212,7 +219,7 @@ int sip_call_progress(struct sip_call *call, const struct sip_local_audio *local
         return call->ended ? 0 : -EINVAL;
     if (!call->offer)
         return -EINVAL;
-    err = call_answer_write(call, call->offer, local);
+    err = answer_offer(call, local);
     if (err)
         return err;
     send_provisional(call);
@@ -227,7 +234,7 @@ int sip_call_answer(struct sip_call *call, const struct sip_local_audio *local)
 
     if (call->state != CALL_STATE_RINGING || !invite)
         return call->ended ? 0 : -EINVAL;
-    err = call->offer ? call_answer_write(call, call->offer, local) : call_offer_write(call, local);
+    err = call->offer ? answer_offer(call, local) : call_offer_write(call, local);
     if (err)
         return err;
     call->local = *local;

@@ -80,6 +80,10 @@ int call_answer_take(struct sip_call *call, const struct sdp *answer,
 
     if (err)
         return err;
+    /* To what we did not offer an answer says nothing: there the last word counts. */
+    unsigned before = call->has_audio ? call->audio.willing : MEDIA_SENDRECV;
+    audio.willing =
+        (enum media_direction)(audio.direction | (before & ~(unsigned)local->direction));
     call->local = *local;
     call->audio = audio;
     call->has_audio = true;
@@ -88,6 +92,12 @@ int call_answer_take(struct sip_call *call, const struct sdp *answer,
 
 void call_media_post(struct sip_call *call)
 {
-    if (call->events && !call->ended)
-        event_post(call->sip, EVENT_MEDIA, call)->u.audio = call->audio;
+    struct event *event;
+
+    if (!call->events || call->ended)
+        return;
+    event = event_post(call->sip, EVENT_MEDIA, call);
+    event->u.audio = call->audio;
+    event->u.audio.is_early =
+        call->state == CALL_STATE_RINGING || call->state == CALL_STATE_CALLING;
 }

@@ -165,8 +165,8 @@ static void set_common(const struct sdp *sdp, const struct sdp_media *media,
         if (sdp_format_is_event(&media->formats[i]))
             audio->event_payload_type = media->formats[i].payload_type;
     set_remote(sdp, media, audio);
-    audio->direction =
-        (enum media_direction)((unsigned)media_direction_here(sdp, media) & local->direction);
+    audio->willing = media_direction_here(sdp, media);
+    audio->direction = (enum media_direction)((unsigned)audio->willing & local->direction);
 }
 
 int sdp_negotiate_answer(const struct sdp *offer, const struct sip_local_audio *local,

@@ -33,7 +33,8 @@ struct sip_call;
 struct sip_audio {
     struct sockaddr_storage remote;      /* where the far end wants RTP (family 0: nowhere) */
     struct sockaddr_storage remote_rtcp; /* family 0: remote's port + 1 */
-    enum media_direction direction;      /* seen from us */
+    enum media_direction direction;      /* agreed; seen from us */
+    enum media_direction willing;        /* what the far end would do if we did all; seen from us */
     enum codec codec;                    /* what we send */
     uint8_t payload_type;
     struct {

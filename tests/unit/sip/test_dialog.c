@@ -105,6 +105,7 @@ static void gateway_holds_and_resumes(void **state)
     phone_expect_request(&p, "ACK ");
     lab_expect(lab, "media");
     assert_int_equal(lab->audio.direction, MEDIA_SENDONLY);
+    assert_int_equal(lab->audio.willing, MEDIA_SENDRECV); /* that it may not speak is our wish */
     assert_int_equal(sip_call_update(lab->call, &lab->local), 0);
     phone_expect_request(&p, "INVITE ");
     phone_reply(&p, 488, "", NULL); /* refused: all stays as it was */
@@ -284,17 +285,22 @@ static void gateway_refuses(void **state)
 static void early_media_comes_before_the_answer(void **state)
 {
     struct lab *lab = *state;
+    struct sip_local_audio local = lab->local;
     char sdp[2048];
 
-    dial(lab, SDP_PCMA);
+    dial(lab, SDP_HEAD "m=audio 43990 RTP/AVP 0 8\r\n");
     assert_int_equal(sip_call_progress(lab->call, &lab->local), 0);
     phone_expect(&p, 183);
     snprintf(sdp, sizeof sdp, "%s", phone_body(&p));
     lab_expect(lab, "media");
-    assert_int_equal(sip_call_answer(lab->call, &lab->local), 0);
+    assert_true(lab->audio.is_early);
+    local.codecs = (struct codec_list){{CODEC_PCMU, CODEC_PCMA}, 2}; /* another wish by now */
+    assert_int_equal(sip_call_answer(lab->call, &local), 0);
     phone_expect(&p, 200);
     assert_string_equal(phone_body(&p), sdp); /* the one answer to the one offer */
     lab_expect(lab, "media");
+    assert_false(lab->audio.is_early);
+    assert_int_equal(lab->audio.codec, CODEC_PCMA);
 }
 
 static void no_common_codec_leaves_the_call(void **state)

@@ -226,12 +226,14 @@ static void early_media_of_the_first_is_heard(void **state)
     call(lab);
     phone_reply_to(&a, invite_a, 183, contact, SDP_PCMA);
     lab_expect(lab, "media");
+    assert_true(lab->audio.is_early);
     phone_reply_to(&b, invite_b, 183, contact, SDP_PCMA);
     phone_reply_to(&b, invite_b, 180, contact, NULL);
     lab_expect(lab, "ringing");
     /* The other one answers, without repeating its description: that one is unusable. */
     phone_reply_to(&b, invite_b, 200, contact, SDP_HEAD "m=audio 43992 RTP/AVP 0\r\n");
     lab_expect(lab, "media answer");
+    assert_false(lab->audio.is_early);
     assert_int_equal(lab->audio.codec, CODEC_PCMU);
     assert_int_equal(address_port(&lab->audio.remote), 43992);
     phone_expect_request(&b, "ACK ");
