@@ -5,6 +5,7 @@
 
 #include "conf/log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,8 @@ static const char help[] =
     "       sallyport call -e FILE --answer [--echo | --play IN.wav | --record OUT.wav]\n\n"
     "Calls a user of a site, or a number (+49…), as a node without any SIP phone; or, with\n"
     "--answer, waits for calls and answers them. Any node can be called and can call this way.\n\n"
-    "  -e, --enrolment FILE  who this node is (sallyport realm enrol); not the enrolment of a node\n"
+    "  -e, --enrolment FILE  who this node is (sallyport realm enrol); not the enrolment of a "
+    "node\n"
     "                        that runs elsewhere: one pushes the other off its supernode\n"
     "  -c, --config FILE     settings instead, when more than the enrolment must be said\n"
     "                        (proxy, media between nodes, log levels)\n"
@@ -29,7 +31,10 @@ static const char help[] =
     "      --echo            with --answer: send back what is heard\n"
     "  -v, --verbose         log more\n\n"
     "Exit status 0: there was a call and it ended well; 1: there was none (the reason is "
-    "printed).\n";
+    "printed).\n\n"
+    "examples:\n"
+    "  sallyport call -e me.enrol 201@berlin --play in.wav --record out.wav --seconds 20\n"
+    "  sallyport call -e echo.enrol --answer --echo\n";
 
 struct client {
     struct gateway gateway;
@@ -135,6 +140,16 @@ static void on_call_end(void *ctx, const struct call_summary *summary)
 
 enum { OPTION_AS = 256, OPTION_PLAY, OPTION_RECORD, OPTION_SECONDS, OPTION_ANSWER, OPTION_ECHO };
 
+static int take_seconds(const char *text, int *seconds)
+{
+    char *end;
+    long value = strtol(text, &end, 10);
+    if (*end || value < 1 || value > 86400)
+        return command_misuse("call", "--seconds takes 1 to 86400, not '%s'", text);
+    *seconds = (int)value;
+    return 0;
+}
+
 static int take_option(int option, struct client *client)
 {
     switch (option) {
@@ -158,10 +173,7 @@ static int take_option(int option, struct client *client)
         client->side.record = optarg;
         return 0;
     case OPTION_SECONDS:
-        client->seconds = atoi(optarg);
-        if (client->seconds < 1 || client->seconds > 86400)
-            return command_misuse("call", "--seconds takes 1 to 86400, not '%s'", optarg);
-        return 0;
+        return take_seconds(optarg, &client->seconds);
     case OPTION_ANSWER:
         client->answer = true;
         return 0;
@@ -176,11 +188,40 @@ static int take_option(int option, struct client *client)
 static int check_options(const struct client *client)
 {
     if (!client->enrolment == !client->config)
-        return command_misuse("call", "say who we are: -e ENROLMENT or -c FILE");
+        return command_misuse("call", "say who we are: either -e ENROLMENT or -c FILE");
     if (client->answer ? client->to != NULL : client->to == NULL)
         return command_misuse("call", "name whom to call (USER@SITE or +NUMBER), or --answer");
+    if (client->to && client->to[0] != '+' && !strchr(client->to, '@'))
+        return command_misuse("call", "'%s' is neither USER@SITE nor +NUMBER", client->to);
     if (client->side.echo && (!client->answer || client->side.play || client->side.record))
         return command_misuse("call", "--echo goes with --answer and without files");
+    return 0;
+}
+
+/* Looked at before anyone's phone rings. */
+static int check_files(const struct client *client)
+{
+    const char *play = client->side.play, *record = client->side.record;
+    char head[12] = "";
+    FILE *file = play ? fopen(play, "rb") : NULL;
+    if (play && !file) {
+        fprintf(stderr, "sallyport call: %s cannot be read: %s\n", play, strerror(errno));
+        return COMMAND_FAILED;
+    }
+    size_t bytes = file ? fread(head, 1, sizeof head, file) : 0;
+    if (file)
+        fclose(file);
+    if (play && (bytes < sizeof head || memcmp(head, "RIFF", 4) || memcmp(head + 8, "WAVE", 4))) {
+        fprintf(stderr, "sallyport call: %s is no WAV file\n", play);
+        return COMMAND_FAILED;
+    }
+    file = record ? fopen(record, "ab") : NULL;
+    if (record && !file) {
+        fprintf(stderr, "sallyport call: %s cannot be written: %s\n", record, strerror(errno));
+        return COMMAND_FAILED;
+    }
+    if (file)
+        fclose(file);
     return 0;
 }
 
@@ -246,8 +287,12 @@ int command_call(int argc, char **argv)
     }
     if (optind < argc)
         client->to = argv[optind];
+    if (!status && optind + 1 < argc)
+        status = command_misuse("call", "'%s' is one word too many", argv[optind + 1]);
     if (!status)
         status = check_options(client);
+    if (!status)
+        status = check_files(client);
     struct conf *conf = status ? NULL : client_conf(client);
     if (!status)
         status = conf ? run_client(client, conf) : COMMAND_FAILED;

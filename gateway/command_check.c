@@ -12,25 +12,28 @@ static const char help[] =
     "Reads the settings as 'run' does, and the enrolment and secrets that they name, and says\n"
     "what is wrong (file, line, remedy) or, in a few lines, what the node would be.\n"
     "Starts nothing and touches nothing. Exit status 0: a node would start with it.\n\n"
-    "  -c, --config FILE   the settings\n";
-
-static const char *or_none(const char *text)
-{
-    return text ? text : "none";
-}
+    "  -c, --config FILE   the settings\n\n"
+    "example: sallyport check -c /etc/sallyport/sallyport.conf\n";
 
 static void print_sip(const struct conf *conf)
 {
     char text[ADDRESS_TEXT_MAX];
+    if (conf->sip.listen_count == 0) {
+        printf("phones: none (no section sip)\n");
+        return;
+    }
+    printf("phones listen on:");
     for (int i = 0; i < conf->sip.listen_count; i++)
-        printf("SIP:       %s:%s, domain %s\n",
-               conf->sip.listen[i].transport == CONF_UDP ? "udp" : "tcp",
-               address_format(&conf->sip.listen[i].address, text), or_none(conf->sip.domain));
-    printf("phones:    %d", conf->phone_count);
+        printf(" %s:%s", conf->sip.listen[i].transport == CONF_UDP ? "udp" : "tcp",
+               address_format(&conf->sip.listen[i].address, text));
+    printf(", domain %s\nphones: %d", conf->sip.domain, conf->phone_count);
     for (int i = 0; i < conf->phone_count && i < 10; i++)
-        printf(" %s", conf->phones[i].id);
-    printf("%s\nroutes:    %d\n", conf->phone_count > 10 ? " …" : "", conf->route_count);
-    printf("RTP ports: %u-%u, codecs", conf->media.port_min, conf->media.port_max);
+        printf("%s%s", i ? " " : ": ", conf->phones[i].id);
+    printf("%s\nroutes: %d", conf->phone_count > 10 ? " …" : "", conf->route_count);
+    for (int i = 0; i < conf->route_count && i < 10; i++)
+        printf("%s%s", i ? " " : ": ", conf->routes[i].name);
+    printf("%s\nsound: UDP ports %u-%u, codecs", conf->route_count > 10 ? " …" : "",
+           conf->media.port_min, conf->media.port_max);
     for (int i = 0; i < conf->media.codecs.count; i++)
         printf(" %s", codec_name(conf->media.codecs.codec[i]));
     printf("\n");
@@ -50,11 +53,15 @@ static int check(const struct conf *conf)
         printf("%s", grants);
         free(grants);
     } else {
-        printf("overlay:   none (no realm.enrolment): calls stay inside the site\n");
+        printf("overlay: none (no realm.enrolment): calls stay inside the site\n");
     }
     if (conf->overlay.listen.ss_family)
-        printf("supernode: listens on %s\n", address_format(&conf->overlay.listen, text));
+        printf("other nodes reach it on: %s\n", address_format(&conf->overlay.listen, text));
     print_sip(conf);
+    if (conf->admin.listen.ss_family)
+        printf("status is told on: %s\n", address_format(&conf->admin.listen, text));
+    else
+        printf("status: not told (no admin.listen)\n");
     printf("%s is good\n", conf->file);
     return 0;
 }

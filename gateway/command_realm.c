@@ -16,8 +16,9 @@ static const char help[] =
     "new     makes a realm: root.pem and root.key in DIR\n"
     "enrol   makes one enrolment file for one node: key, certificate, root, first supernodes.\n"
     "        Copy it to the node and name it in its settings: realm { enrolment = \"FILE\" }\n"
-    "revoke  adds the node of an enrolment file to DIR/revoked.pem; give that file to the\n"
-    "        supernodes: realm { revocation = \"FILE\" }\n"
+    "revoke  adds the node of an enrolment file (or of its certificate in DIR/issued) to\n"
+    "        DIR/revoked.pem; give that file to the supernodes, realm { revocation = \"FILE\" },\n"
+    "        and start them again: it is read at start\n"
     "show    says in words what an enrolment file grants\n\n"
     "  -r, --realm DIR        folder of the realm (default: realm)\n"
     "      --name NAME        name in the root certificate (default: sallyport)\n"
@@ -28,7 +29,14 @@ static const char help[] =
     "      --supernode H:P    where the node finds a supernode; several times\n"
     "      --days N           life of the certificate (default: root 3650, node 365)\n"
     "  -o, --out FILE         the enrolment file to write\n"
-    "      --revocation FILE  also check against this revocation list\n";
+    "      --revocation FILE  also check against this revocation list\n\n"
+    "examples:\n"
+    "  sallyport realm new --realm realm --name example\n"
+    "  sallyport realm enrol --realm realm --site hub --role supernode --role relay --out "
+    "hub.enrol\n"
+    "  sallyport realm enrol --realm realm --site paris --number +331234 \\\n"
+    "                        --supernode hub.example:443 --out paris.enrol\n"
+    "  sallyport realm show paris.enrol\n";
 
 struct realm_options {
     const char *realm, *name, *out, *revocation;
@@ -139,6 +147,9 @@ static int enrol(struct realm_options *options)
     printf("%s enrols a node of site '%s' for %d days. It holds the node's key: hand it over "
            "safely.\n",
            options->out, options->enrolment.site, options->enrolment.days);
+    if (!options->enrolment.supernode_count && !(options->enrolment.roles & CONF_ROLE_SUPERNODE))
+        printf("It names no supernode (--supernode HOST:PORT): the node must know one by its "
+               "settings, overlay { supernodes = { … } }.\n");
     return 0;
 }
 
@@ -149,8 +160,10 @@ static int revoke_node(const struct realm_options *options, const char *file)
         return command_misuse("realm", "revoke needs the enrolment FILE of the node");
     if (overlay_realm_revoke(options->realm, file, why, sizeof why) != 0)
         return fail(why);
-    printf("Revoked. Give %s/revoked.pem to the supernodes: realm { revocation = \"…\" }\n",
-           options->realm);
+    printf(
+        "Revoked. Give %s/revoked.pem to the supernodes, realm { revocation = \"…\" }, and start "
+        "them again.\n",
+        options->realm);
     return 0;
 }
 
@@ -191,6 +204,9 @@ int command_realm(int argc, char **argv)
     }
     const char *verb = optind < argc ? argv[optind] : "";
     const char *file = optind + 1 < argc ? argv[optind + 1] : NULL;
+    bool takes_file = strcmp(verb, "revoke") == 0 || strcmp(verb, "show") == 0;
+    if (optind + 1 + takes_file < argc)
+        return command_misuse("realm", "'%s' is one word too many", argv[optind + 1 + takes_file]);
     if (strcmp(verb, "new") == 0)
         return make_realm(&options);
     if (strcmp(verb, "enrol") == 0)

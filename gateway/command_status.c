@@ -14,7 +14,8 @@
 
 static const char status_help[] =
     "usage: sallyport status [-c FILE | --admin IP:PORT] [--json]\n\n"
-    "Shows a running node: its supernodes, the phones registered there, counters.\n\n";
+    "Shows a running node: its supernodes, the phones registered there, counters. The node must\n"
+    "have admin { listen = … } in its settings.\n\n";
 static const char calls_help[] =
     "usage: sallyport calls [-c FILE | --admin IP:PORT] [--json]\n\n"
     "Shows the calls in progress and the last ones that ended: who, why, by which path, how it\n"
@@ -22,7 +23,10 @@ static const char calls_help[] =
 static const char common_help[] =
     "  -c, --config FILE   take the address from these settings (admin.listen)\n"
     "  -a, --admin IP:PORT ask there (default: 127.0.0.1:8088)\n"
-    "      --json          print what the node answers\n";
+    "      --json          print what the node answers\n\n"
+    "Exit status 0: it answered; 1: it did not.\n\n"
+    "examples: sallyport status -c /etc/sallyport/sallyport.conf\n"
+    "          sallyport calls --json | jq '.ended[0]'\n";
 
 /* ---- asking
  * ----------------------------------------------------------------------------------------- */
@@ -96,7 +100,12 @@ static void tell_overlay(const json_t *overlay)
         printf("overlay    none: calls stay inside the site\n");
         return;
     }
-    printf("site       %s, node %s\n", text(overlay, "site"), text(overlay, "node"));
+    time_t expires_s = (time_t)number(overlay, "certificate_expires_s");
+    struct tm tm;
+    char until[16];
+    strftime(until, sizeof until, "%Y-%m-%d", gmtime_r(&expires_s, &tm));
+    printf("site       %s, node %s, enrolled until %s\n", text(overlay, "site"),
+           text(overlay, "node"), until);
     if (!json_is_true(json_object_get(overlay, "attached")))
         printf("supernode  NONE: %s\n", text(overlay, "last_error"));
     json_array_foreach(json_object_get(overlay, "supernodes"), i, supernode) printf(
@@ -154,8 +163,10 @@ static void tell_ended(const json_t *call)
         printf(" (%s)\n", text(call, "text"));
         return;
     }
-    printf(", rang after %lld ms, talked %.1f s, by %s\n", number(call, "setup_ms"),
-           (double)number(call, "talk_ms") / 1000, text(call, "path"));
+    printf(", answered after %lld ms, talked %.1f s, %s%s\n", number(call, "answer_ms"),
+           (double)number(call, "talk_ms") / 1000,
+           json_is_string(json_object_get(call, "path")) ? "by " : "inside the site",
+           json_is_string(json_object_get(call, "path")) ? text(call, "path") : "");
     json_array_foreach(legs, i, leg) tell_leg(leg);
 }
 
@@ -217,6 +228,7 @@ static int run_page(const struct page *page, int argc, char **argv)
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
     char address[ADDRESS_TEXT_MAX] = "127.0.0.1:8088";
+    struct sockaddr_storage parsed;
     bool is_json = false;
     int option;
     while ((option = getopt_long(argc, argv, "c:a:h", options, NULL)) != -1)
@@ -226,7 +238,9 @@ static int run_page(const struct page *page, int argc, char **argv)
                 return COMMAND_FAILED;
             break;
         case 'a':
-            snprintf(address, sizeof address, "%s", optarg);
+            if (address_parse(optarg, &parsed) != 0)
+                return command_misuse(page->name, "--admin takes IP:PORT, not '%s'", optarg);
+            address_format(&parsed, address);
             break;
         case 'j':
             is_json = true;

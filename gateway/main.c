@@ -26,7 +26,9 @@ static void usage(FILE *out)
                  "usage: sallyport COMMAND [OPTIONS]\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
-    fprintf(out, "\n'sallyport COMMAND --help' tells all about one of them.\n");
+    fprintf(out,
+            "\n'sallyport COMMAND --help' tells all about one of them; 'sallyport --version' the "
+            "version.\nExit status of all: 0 done, 1 failed and said why, 2 used wrongly.\n");
 }
 
 int main(int argc, char **argv)
@@ -47,7 +49,6 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < COMMANDS; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
-    fprintf(stderr, "sallyport: there is no command '%s'\n\n", argv[1]);
-    usage(stderr);
+    fprintf(stderr, "sallyport: there is no command '%s'; try 'sallyport --help'\n", argv[1]);
     return COMMAND_USAGE;
 }
