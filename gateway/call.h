@@ -30,7 +30,7 @@ struct call {
     enum call_state state;
     struct leg legs[2]; /* by enum media_side */
     struct media_bridge *bridge;
-    uv_timer_t timer; /* nobody answers */
+    uv_timer_t timer; /* nobody answers; later: the far end has left */
     int detaching;    /* legs whose media has not stopped yet */
     struct call_cause cause;
     struct media_stats stats[2];

@@ -12,6 +12,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* How long the signalling may come later than the media's goodbye. */
+#define SIGNALLING_MS 1500
+
 static void on_first_packet(void *ctx, enum media_side side, uint64_t at_us)
 {
     struct call *call = ctx;
@@ -38,6 +41,23 @@ static void on_silence(void *ctx, enum media_side side)
              call->gateway->conf->media.timeout_s);
     struct call_cause cause = call_cause(CALL_MEDIA_TIMEOUT, "No media");
     call_end(call, &cause);
+}
+
+/* The far node has closed its leg. Its signalling says why and comes first, unless no supernode is
+ * left to carry it: a call must end then too. */
+static void on_left(uv_timer_t *timer)
+{
+    struct call *call = timer->data;
+    struct call_cause cause = call_cause(CALL_NORMAL, "Far end has left");
+    call_end(call, &cause);
+}
+
+static void on_bye(void *ctx, enum media_side side)
+{
+    struct call *call = ctx;
+    bool is_node = call->legs[side].media.kind == MEDIA_LEG_PEER;
+    if (is_node && call->state == CALL_STATE_UP)
+        uv_timer_start(&call->timer, on_left, SIGNALLING_MS, 0);
 }
 
 static void on_played(void *ctx, enum media_side side)
@@ -69,6 +89,7 @@ static const struct media_events events = {
     .on_first_packet = on_first_packet,
     .on_digit = on_digit,
     .on_silence = on_silence,
+    .on_bye = on_bye,
     .on_played = on_played,
     .on_stats = on_stats,
     .on_closed = on_closed,
