@@ -37,6 +37,8 @@ static void on_digit(void *ctx, enum media_side side, char digit, int duration_m
 static void on_silence(void *ctx, enum media_side side)
 {
     struct call *call = ctx;
+    if (call->state != CALL_STATE_UP)
+        return; /* while it rings a phone has nothing to say; the answer starts the time anew */
     log_warn(LOG_GATEWAY, call->id, "no media from %s for %d s", call->legs[side].name,
              call->gateway->conf->media.timeout_s);
     struct call_cause cause = call_cause(CALL_MEDIA_TIMEOUT, "No media");

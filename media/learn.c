@@ -43,10 +43,21 @@ void learn_begin(struct learn *learn, const struct sockaddr_storage *named, uint
     learn->open_until_us = now_us + WINDOW_US;
 }
 
-void learn_again(struct learn *learn, uint64_t now_us)
+static bool is_named(const struct learn *learn, const struct sockaddr_storage *named)
 {
-    if (learn->open)
+    if (!is_somewhere(named) || learn->named.ss_family == 0)
+        return !is_somewhere(named) && learn->named.ss_family == 0;
+    return address_equal(&learn->named, named);
+}
+
+bool learn_again(struct learn *learn, const struct sockaddr_storage *named, uint64_t now_us)
+{
+    bool anew = !is_named(learn, named);
+    if (anew)
+        learn_begin(learn, named, now_us);
+    else if (learn->open)
         learn->open_until_us = now_us + WINDOW_US;
+    return anew;
 }
 
 /* Counts a packet of a stranger; returns how many have come in a row. */

@@ -34,8 +34,10 @@ enum learn_verdict { LEARN_ACCEPT, LEARN_REJECT };
 
 /* A new description: `named` as SDP says (family 0: it does not). */
 void learn_begin(struct learn *learn, const struct sockaddr_storage *named, uint64_t now_us);
-/* Opens the window again if nothing was ever heard (the phone only starts to send now). */
-void learn_again(struct learn *learn, uint64_t now_us);
+/* A description of the same socket. True: it names another address, so all begins anew. Else the
+ * window opens again if nothing was ever heard: after early media or hold a phone only starts to
+ * send now. */
+bool learn_again(struct learn *learn, const struct sockaddr_storage *named, uint64_t now_us);
 /* A well-formed packet of an expected payload type came from `source`. */
 enum learn_verdict learn_packet(struct learn *learn, const struct sockaddr_storage *source,
                                 const struct rtp_header *rtp, uint64_t now_us);

@@ -39,11 +39,6 @@ static void drop(struct leg *leg)
     leg->has_left = false;
 }
 
-static bool hears_as_before(const struct media_leg *old, const struct media_leg *new)
-{
-    return (old->direction & MEDIA_RECVONLY) || !(new->direction &MEDIA_RECVONLY);
-}
-
 void leg_set(struct leg *leg, struct bridge_change *change, uint64_t now_us)
 {
     if (leg->ops && leg->set.kind != change->leg.kind) {
@@ -51,10 +46,8 @@ void leg_set(struct leg *leg, struct bridge_change *change, uint64_t now_us)
         drop(leg);
     }
     const struct leg_ops *ops = kinds[change->leg.kind];
-    if (!leg->ops || !hears_as_before(&leg->set, &change->leg)) {
-        leg->heard_us = now_us;
-        leg->is_silent = false;
-    }
+    leg->heard_us = now_us;
+    leg->is_silent = false;
     int error = 0;
     if (ops && ops->set)
         error = ops->set(leg, change, now_us);
@@ -243,8 +236,8 @@ uint64_t leg_wake(struct leg *leg, uint64_t now_us)
 static void watch_silence(struct leg *leg, uint64_t now_us)
 {
     uint64_t limit_us = (uint64_t)leg->worker->media->settings.timeout_s * 1000000;
-    if (limit_us == 0 || leg->is_silent || !leg->ops->has_reports || !leg_hears(leg) ||
-        now_us < leg->heard_us + limit_us)
+    if (limit_us == 0 || leg->is_silent || !leg->ops->has_reports ||
+        leg->set.direction != MEDIA_SENDRECV || now_us < leg->heard_us + limit_us)
         return;
     leg->is_silent = true;
     const struct inbox_item item = {.tag = INBOX_SILENCE, .side = leg->side, .object = leg->bridge};

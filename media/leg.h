@@ -69,7 +69,7 @@ struct leg {
     /* hearing */
     struct source source;
     struct event_watch watch;
-    uint64_t heard_us;  /* the last sign of life, or when we began to listen */
+    uint64_t heard_us;  /* the last sign of life, or when it was set */
     bool is_silent;     /* and that has been told */
     bool has_left;      /* by its own word, and that has been told */
     struct leg *target; /* where its sound goes; NULL: nowhere */

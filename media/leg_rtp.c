@@ -58,13 +58,6 @@ static int adopt(struct leg *leg, struct rtp_state *state, struct media_rtp *soc
     return socket_start(socket, leg->worker);
 }
 
-static bool same_remote(const struct media_leg *old, const struct media_leg *new)
-{
-    if (old->remote.ss_family == 0 || new->remote.ss_family == 0)
-        return old->remote.ss_family == new->remote.ss_family;
-    return address_equal(&old->remote, &new->remote);
-}
-
 static int set(struct leg *leg, struct bridge_change *change, uint64_t now_us)
 {
     struct rtp_state *state = leg->state;
@@ -76,11 +69,11 @@ static int set(struct leg *leg, struct bridge_change *change, uint64_t now_us)
             return -ENOMEM;
         }
     }
-    if (state->socket != new->rtp || !same_remote(&leg->set, new)) {
+    if (state->socket != new->rtp) {
         learn_begin(&state->learn, &new->remote, now_us);
         state->reports_from.ss_family = 0;
-    } else if (!(leg->set.direction & MEDIA_RECVONLY) && (new->direction &MEDIA_RECVONLY)) {
-        learn_again(&state->learn, now_us);
+    } else if (learn_again(&state->learn, &new->remote, now_us)) {
+        state->reports_from.ss_family = 0;
     }
     return adopt(leg, state, new->rtp);
 }

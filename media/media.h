@@ -25,8 +25,8 @@
  * after each media_bridge_set that changes `remote`, from the first address that sends several
  * well-formed consecutive packets of an expected payload type; after that never from a stranger
  * (RTP Bleed). Only a phone that sends from another address than it named needs the window. As long
- * as nothing was ever heard, it opens again with each media_bridge_set that begins to receive
- * (direction) or brings another socket.
+ * as nothing was ever heard, it opens again with each media_bridge_set: after early media a phone
+ * may send only once it is answered.
  */
 #ifndef MEDIA_MEDIA_H
 #define MEDIA_MEDIA_H
@@ -133,7 +133,8 @@ struct media_events {
     void (*on_first_packet)(void *ctx, enum media_side side, uint64_t at_us);
     /* A digit was heard as RFC 4733 event on this leg (it is forwarded by itself). */
     void (*on_digit)(void *ctx, enum media_side side, char digit, int duration_ms);
-    /* No packet from this leg for conf_media.timeout_s although it should send. */
+    /* No packet from this leg for conf_media.timeout_s although it should send: its direction is
+     * SENDRECV (who holds need not play music). Each media_bridge_set starts the time anew. */
     void (*on_silence)(void *ctx, enum media_side side);
     /* The far end said by RTCP that it leaves (once). A PEER leg's is proved; a phone's is not. A
      * leg that is closed, or set to another kind, says so itself. */

@@ -335,6 +335,32 @@ static void silence_is_told_once(void **state)
     node_close(&node);
 }
 
+/* It may send music, but most phones send nothing; a call on hold is not a dead one. */
+static void who_holds_may_be_silent(void **state)
+{
+    struct node node;
+    struct phone phone;
+    struct call call;
+    (void)state;
+    node_open(&node, 1, 1);
+    phone_open(&phone, CODEC_PCMU);
+    call_open(&node, &call, 0);
+    struct media_leg leg = phone_leg(&node, &phone);
+    leg.direction = MEDIA_RECVONLY;
+    assert_int_equal(media_bridge_set(call.bridge, MEDIA_A, &leg), 0);
+    node_run(&node, 1300);
+    assert_int_equal(call.silences, 0);
+    leg.direction = MEDIA_SENDRECV;
+    assert_int_equal(media_bridge_set(call.bridge, MEDIA_A, &leg), 0);
+    node_run(&node, 700);
+    assert_int_equal(call.silences, 0);
+    node_run(&node, 600);
+    assert_int_equal(call.silences, 1);
+    call_close(&node, &call);
+    phone_close(&phone);
+    node_close(&node);
+}
+
 /* Two nodes tell each other by RTCP how long the way is, and what is lost on it. */
 static void reports_tell_of_the_way(void **state)
 {
@@ -547,6 +573,7 @@ int main(void)
         cmocka_unit_test(other_ptimes_are_framed_anew),
         cmocka_unit_test(comfort_noise_is_no_loss),
         cmocka_unit_test(silence_is_told_once),
+        cmocka_unit_test(who_holds_may_be_silent),
         cmocka_unit_test(reports_tell_of_the_way),
         cmocka_unit_test(files_are_played_and_recorded),
         cmocka_unit_test(wrong_legs_are_refused),

@@ -129,10 +129,27 @@ static void the_window_opens_again_until_something_was_heard(void **state)
         learn_begin(&learn, &named, 0);
         if (heard)
             assert_int_equal(learn_packet(&learn, &named, &rtp, 1), LEARN_ACCEPT);
-        learn_again(&learn, 60000000);
+        assert_false(learn_again(&learn, &named, 60000000));
         for (int i = 0; i < 4; i++, rtp.sequence++)
             verdict = learn_packet(&learn, &nat, &rtp, 60000000);
         assert_int_equal(verdict, heard ? LEARN_REJECT : LEARN_ACCEPT);
+    }
+}
+
+static void another_name_begins_anew(void **state)
+{
+    static const char *const names[] = {PHONE, NAT, "0.0.0.0:4000", "0.0.0.0:0"};
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        for (size_t k = 0; k < 4; k++) {
+            struct sockaddr_storage first, second;
+            struct learn learn;
+            address_parse(names[i], &first);
+            address_parse(names[k], &second);
+            learn_begin(&learn, &first, 0);
+            /* Nowhere is nowhere, however it is spelt. */
+            assert_int_equal(learn_again(&learn, &second, 1), i != k && (i < 2 || k < 2));
+        }
     }
 }
 
@@ -161,6 +178,7 @@ int main(void)
         cmocka_unit_test(without_a_name_somebody_is_learnt),
         cmocka_unit_test(nowhere_is_no_address),
         cmocka_unit_test(the_window_opens_again_until_something_was_heard),
+        cmocka_unit_test(another_name_begins_anew),
         cmocka_unit_test(reports_come_from_the_same_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
