@@ -14,7 +14,7 @@ PACKAGES = gcc pkg-config protobuf-c-compiler uthash-dev libsofia-sip-ua-dev lib
 	libcurl4-openssl-dev libsndfile1-dev
 TEST_PACKAGES = clang clang-format libclang-rt-14-dev libcmocka-dev baresip-core linphone-cli \
 	sip-tester sox espeak-ng iproute2 nftables conntrack openssl sqlite3 python3 procps \
-	tinyproxy
+	tinyproxy faketime
 
 # -- settings -------------------------------------------------------------------------
 comma := ,

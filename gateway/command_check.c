@@ -15,6 +15,13 @@ static const char help[] =
     "  -c, --config FILE   the settings\n\n"
     "example: sallyport check -c /etc/sallyport/sallyport.conf\n";
 
+#define LISTED 10 /* names of phones and routes */
+
+static const char *list_end(int count)
+{
+    return count == 0 ? "" : count > LISTED ? " …)" : ")";
+}
+
 static void print_sip(const struct conf *conf)
 {
     char text[ADDRESS_TEXT_MAX];
@@ -27,13 +34,13 @@ static void print_sip(const struct conf *conf)
         printf(" %s:%s", conf->sip.listen[i].transport == CONF_UDP ? "udp" : "tcp",
                address_format(&conf->sip.listen[i].address, text));
     printf(", domain %s\nphones: %d", conf->sip.domain, conf->phone_count);
-    for (int i = 0; i < conf->phone_count && i < 10; i++)
-        printf("%s%s", i ? " " : ": ", conf->phones[i].id);
-    printf("%s\nroutes: %d", conf->phone_count > 10 ? " …" : "", conf->route_count);
-    for (int i = 0; i < conf->route_count && i < 10; i++)
-        printf("%s%s", i ? " " : ": ", conf->routes[i].name);
-    printf("%s\nsound: UDP ports %u-%u, codecs", conf->route_count > 10 ? " …" : "",
-           conf->media.port_min, conf->media.port_max);
+    for (int i = 0; i < conf->phone_count && i < LISTED; i++)
+        printf("%s%s", i ? " " : " (", conf->phones[i].id);
+    printf("%s\nroutes: %d", list_end(conf->phone_count), conf->route_count);
+    for (int i = 0; i < conf->route_count && i < LISTED; i++)
+        printf("%s%s", i ? " " : " (", conf->routes[i].name);
+    printf("%s\nsound: UDP ports %u-%u, codecs", list_end(conf->route_count), conf->media.port_min,
+           conf->media.port_max);
     for (int i = 0; i < conf->media.codecs.count; i++)
         printf(" %s", codec_name(conf->media.codecs.codec[i]));
     printf("\n");

@@ -183,7 +183,6 @@ int command_realm(int argc, char **argv)
 {
     static const struct option long_options[] = {
         {"realm", required_argument, NULL, 'r'},
-        {"dir", required_argument, NULL, 'r'},
         {"site", required_argument, NULL, 's'},
         {"number", required_argument, NULL, 'n'},
         {"out", required_argument, NULL, 'o'},

@@ -12,8 +12,7 @@ static const char help[] =
     "is said by its settings; every setting is explained in sallyport.conf.sample.\n"
     "The log goes to stderr, in journald's form when journald is reading.\n\n"
     "  -c, --config FILE   the settings\n\n"
-    "Exit status 0: it was asked to stop; 1: it could not start (the reason is the last line of\n"
-    "the log).\n\n"
+    "Exit status 0: it was asked to stop; 1: it could not start (the log says why).\n\n"
     "example: sallyport run -c /etc/sallyport/sallyport.conf\n";
 
 static void set_log_levels(const struct conf *conf)

@@ -47,7 +47,7 @@ class Realm:
     def __init__(self, rig, supernodes=(), name="test.example"):
         self.rig, self.supernodes = rig, list(supernodes)
         self.folder = os.path.join(rig.folder, "realm")
-        run_tool("realm", "new", "--dir", self.folder, "--name", name)
+        run_tool("realm", "new", "--realm", self.folder, "--name", name)
 
     def enrol(self, site, roles=("gateway",), numbers=()):
         out = self.rig.path(f"{site}.enrol")

@@ -70,13 +70,24 @@ def refused(caller, target, status, within, since=None, text=""):
     return f"{reason!r} after {1000 * took:.0f} ms"
 
 
-def the_ear(rig):
-    """Damaged sound is recognised: else nothing below means anything."""
-    del rig
-    done = subprocess.run([os.path.join(HERE, "test_sound")], capture_output=True, text=True)
+def passes(program):
+    """Runs a test program that stands beside this file; returns what it says."""
+    done = subprocess.run([os.path.join(HERE, program)], capture_output=True, text=True)
     if done.returncode != 0:
         raise Failure(done.stdout + done.stderr)
     return done.stdout.strip()
+
+
+def the_ear(rig):
+    """Damaged sound is recognised: else nothing below means anything."""
+    del rig
+    return passes("test_sound")
+
+
+def the_commands(rig):
+    """Every command says what it should, used rightly and wrongly."""
+    del rig
+    return passes("test_commands")
 
 
 # -- sound between sites ---------------------------------------------------------------------------
@@ -669,10 +680,10 @@ def scanner(rig):
 
 
 STORIES = [
-    the_ear, all_codec_pairs, speech, inside_a_site, tcp_phone, linphone_to_baresip, sipp_calls,
-    sipp_is_called, echo_service, native_peer_calls, native_peer_answers, supernodes_die,
-    through_a_proxy, hold_and_resume, digits,
-    cancel, busy_and_declined, restart_keeps_registrations, wrong_secret, unknown_number,
+    the_ear, the_commands, all_codec_pairs, speech, inside_a_site, tcp_phone,
+    linphone_to_baresip, sipp_calls, sipp_is_called, echo_service, native_peer_calls,
+    native_peer_answers, supernodes_die, through_a_proxy, hold_and_resume, digits, cancel,
+    busy_and_declined, restart_keeps_registrations, wrong_secret, unknown_number,
     phone_not_registered, far_site_offline, far_site_stopped, no_common_codec, no_supernode,
     torture, scanner,
 ]
