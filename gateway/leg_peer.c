@@ -64,6 +64,8 @@ static void on_media(void *ctx, const struct overlay_media *agreed)
     int err = take_port(leg);
     if (err) {
         log_error(LOG_GATEWAY, leg->call->id, "no path for %s: %s", leg->name, strerror(-err));
+        struct call_cause cause = call_cause(CALL_CONGESTION, "No path for the media");
+        call_end(leg->call, &cause);
         return;
     }
     set_media(leg, agreed);

@@ -115,6 +115,8 @@ static int wildcard_add(struct sip *sip, const struct sockaddr_storage *listen)
     uv_interface_address_t *list;
     int count, bound = 0, err = uv_interface_addresses(&list, &count);
 
+    if (err)
+        return err;
     for (int i = 0; !err && i < count; i++) {
         struct sockaddr_storage local = {0};
 
@@ -131,8 +133,7 @@ static int wildcard_add(struct sip *sip, const struct sockaddr_storage *listen)
         err = socket_add(sip, &local, false);
         bound += !err;
     }
-    if (count >= 0 && !err)
-        uv_free_interface_addresses(list, count);
+    uv_free_interface_addresses(list, count);
     return err ? err : bound ? 0 : -EADDRNOTAVAIL;
 }
 

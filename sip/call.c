@@ -55,8 +55,9 @@ struct sip_call *call_new(struct sip *sip, bool incoming, enum call_state state)
     uv_timer_init(sip->loop, &call->timer);
     uv_timer_init(sip->loop, &call->resend);
     uv_timer_init(sip->loop, &call->retry);
-    call->timer.data = call->resend.data = call->retry.data = call;
-    call->open_timers = 3;
+    uv_timer_init(sip->loop, &call->alive);
+    call->timer.data = call->resend.data = call->retry.data = call->alive.data = call;
+    call->open_timers = 4;
     LIST_INSERT_HEAD(&sip->calls, call, entry);
     sip->counters.calls++;
     return call;
@@ -96,6 +97,7 @@ void sip_call_finish(struct sip_call *call)
     uv_close((uv_handle_t *)&call->timer, on_timer_closed);
     uv_close((uv_handle_t *)&call->resend, on_timer_closed);
     uv_close((uv_handle_t *)&call->retry, on_timer_closed);
+    uv_close((uv_handle_t *)&call->alive, on_timer_closed);
     uv_async_send(&call->sip->wake); /* we may be inside sofia: let libuv see it */
 }
 

@@ -22,6 +22,7 @@
 #define RESEND_FIRST_MS 500u  /* T1 */
 #define RESEND_LAST_MS 4000u  /* T2 */
 #define ACK_TIMEOUT_MS 32000u /* 64 * T1 */
+#define ALIVE_MS 8000u        /* an INVITE has been sent five times by then */
 #define LINGER_MS 36000u      /* a cancelled branch without any answer is forgotten */
 #define USER_MAX 128
 #define CALL_CONTACT_MAX 512
@@ -45,6 +46,7 @@ struct branch {
     nta_outgoing_t *invite;
     struct flow flow;
     char contact[CALL_CONTACT_MAX];
+    bool heard; /* there was some response: somebody is there */
     bool cancelled, done;
 };
 TAILQ_HEAD(branch_list, branch);
@@ -104,6 +106,7 @@ struct sip_call {
 
     uv_timer_t timer;  /* ring time, then lingering */
     uv_timer_t resend; /* of the 200 */
+    uv_timer_t alive;  /* outgoing: by then contacts must have given a sign of life */
     uv_timer_t retry;  /* of a re-INVITE that met another one */
     int open_timers;
 };

@@ -31,6 +31,17 @@ bool call_out_is_open(const struct sip_call *call)
     return false;
 }
 
+/* Whether somebody may still answer. */
+static bool is_ringing(const struct sip_call *call)
+{
+    const struct branch *b;
+
+    TAILQ_FOREACH(b, &call->branches, entry)
+    if (!b->done && !b->cancelled)
+        return true;
+    return false;
+}
+
 void call_out_release(struct sip_call *call)
 {
     struct branch *b;
@@ -86,6 +97,30 @@ static void on_ring_timeout(uv_timer_t *timer)
 
     call_out_cancel(call, &cause);
     call_report_end(call, &cause);
+}
+
+/* A phone that was switched off keeps its binding for a while. Nobody shall wait for it as long as
+ * the transaction does; should it come back, it is told that the call is over. */
+static void on_no_sign_of_life(uv_timer_t *timer)
+{
+    struct sip_call *call = timer->data;
+    struct branch *b;
+
+    if (call->state != CALL_STATE_CALLING)
+        return;
+    TAILQ_FOREACH(b, &call->branches, entry)
+    {
+        if (b->heard || b->done || b->cancelled)
+            continue;
+        b->cancelled = true;
+        nta_outgoing_tcancel(b->invite, NULL, NULL, TAG_END());
+    }
+    if (is_ringing(call))
+        return;
+    if (call->best_score == SCORE_NONE)
+        call->best = call_cause(CALL_UNAVAILABLE, "The phone does not answer");
+    sip_timer_start(call->sip, &call->timer, on_linger_end, LINGER_MS);
+    call_report_end(call, &call->best);
 }
 
 /* How good an error is to tell the caller: lower is better (RFC 3261, 16.7 step 6). */
@@ -154,7 +189,7 @@ static void take_failure(struct branch *b, int status, const sip_t *in)
     }
     if (status >= 600)
         cancel_others(call, b, NULL);
-    if (!call_out_is_open(call) || status >= 600)
+    if (!is_ringing(call) || status >= 600)
         call_report_end(call, &call->best);
 }
 
@@ -279,6 +314,8 @@ static int on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const s
     struct branch *b = (struct branch *)magic;
     int status = nta_outgoing_status(orq);
 
+    if (in)
+        b->heard = true;
     if (status < 200 && in)
         take_provisional(b, status, in);
     else if (status >= 300 && !b->done)
@@ -397,6 +434,7 @@ int sip_call_new(struct sip *sip, const char *phone, const struct sip_caller *ca
     const struct binding *binding;
     struct fork fork = {.phone = phone};
     struct sip_call *call;
+    uint64_t alive_ms;
     char from[768];
 
     if (!conf_phone_find(sip->conf, phone))
@@ -426,6 +464,9 @@ int sip_call_new(struct sip *sip, const char *phone, const struct sip_caller *ca
     sip->counters.calls_out++;
     sip_timer_start(sip, &call->timer, on_ring_timeout,
                     (uint64_t)sip->conf->sip.ring_timeout_s * 1000);
+    alive_ms = (uint64_t)sip->conf->sip.ring_timeout_s * 1000 / 2;
+    sip_timer_start(sip, &call->alive, on_no_sign_of_life,
+                    alive_ms < ALIVE_MS ? alive_ms : ALIVE_MS);
     *out = call;
     return 0;
 }

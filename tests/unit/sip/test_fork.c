@@ -219,6 +219,37 @@ static void nobody_answers(void **state)
     expect_cancel(&b, invite_b);
 }
 
+/* A phone that vanished does not keep the caller waiting. */
+static void silent_phones_are_given_up(void **state)
+{
+    struct lab *lab = *state;
+
+    lab->conf.sip.ring_timeout_s = 2;
+    call(lab);
+    lab_expect(lab, "end");
+    assert_int_equal(lab->cause.reason, CALL_UNAVAILABLE);
+    assert_int_equal(lab->cause.sip_status, 0);
+    phone_reply_to(&b, invite_b, 180, "", NULL); /* it is back */
+    expect_cancel(&b, invite_b);
+    lab_expect(lab, "");
+}
+
+static void nobody_waits_for_a_silent_one(void **state)
+{
+    struct lab *lab = *state;
+
+    lab->conf.sip.ring_timeout_s = 2;
+    call(lab);
+    phone_reply_to(&b, invite_b, 180, "", NULL);
+    lab_expect(lab, "ringing");
+    lab_run(lab, 1200);
+    assert_string_equal(lab->log, "");
+    phone_reply_to(&b, invite_b, 486, "", NULL);
+    phone_expect_request(&b, "ACK ");
+    lab_expect(lab, "end");
+    assert_int_equal(lab->cause.reason, CALL_BUSY);
+}
+
 static void early_media_of_the_first_is_heard(void **state)
 {
     struct lab *lab = *state;
@@ -348,6 +379,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(global_failure_ends_all, setup, teardown),
         cmocka_unit_test_setup_teardown(early_requests_of_a_branch, setup, teardown),
         cmocka_unit_test_setup_teardown(nobody_answers, setup, teardown),
+        cmocka_unit_test_setup_teardown(silent_phones_are_given_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(nobody_waits_for_a_silent_one, setup, teardown),
         cmocka_unit_test_setup_teardown(early_media_of_the_first_is_heard, setup, teardown),
         cmocka_unit_test_setup_teardown(answer_without_common_codec_is_ended, setup, teardown),
         cmocka_unit_test_setup_teardown(our_ack_is_sent_again, setup, teardown),
