@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sofia-sip/msg.h>
+#include <sofia-sip/msg_addr.h>
 #include <sofia-sip/nta_tag.h>
 #include <sofia-sip/sip_header.h>
 #include <sofia-sip/sip_tag.h>
@@ -161,6 +163,17 @@ static int reason_q850(const sip_t *in, char *text, size_t size)
     return 0;
 }
 
+/* A response that nta made up (a timeout, an unreachable port) has no sender. */
+static bool is_from_phone(const struct branch *b)
+{
+    msg_t *msg = nta_outgoing_getresponse(b->invite);
+    bool has_sender = msg && msg_addr(msg)->su_port != 0;
+
+    if (msg)
+        msg_destroy(msg);
+    return has_sender;
+}
+
 static void take_failure(struct branch *b, int status, const sip_t *in)
 {
     struct sip_call *call = b->call;
@@ -181,11 +194,10 @@ static void take_failure(struct branch *b, int status, const sip_t *in)
                                        : in && in->sip_status ? in->sip_status->st_phrase
                                                               : NULL,
                                        q850);
-        /* Nothing came from the phone itself. */
-        if (!in || !in->sip_via)
-            call->best = call_cause(status == 408 ? CALL_TIMEOUT : CALL_UNAVAILABLE,
-                                    status == 408 ? "The phone does not answer"
-                                                  : "The phone cannot be reached");
+        if (!in || !is_from_phone(b))
+            call->best =
+                call_cause(CALL_UNAVAILABLE, status == 408 ? "The phone does not answer"
+                                                           : "The phone cannot be reached");
     }
     if (status >= 600)
         cancel_others(call, b, NULL);

@@ -311,6 +311,25 @@ static void closed_connection_ends_its_branch(void **state)
     b.fd = dup(a.fd);
 }
 
+/* What nta makes up when nobody is there is not the phone's word. */
+static void closed_port_is_no_answer(void **state)
+{
+    struct lab *lab = *state;
+
+    phone_close(&a);
+    assert_int_equal(sip_call_new(lab->sip, "202", &(struct sip_caller){"201", "Ann", NULL},
+                                  &lab->local, "0123456789abcdef", &lab_call_events, lab,
+                                  &lab->call),
+                     0);
+    phone_expect_request(&b, "INVITE ");
+    lab_run(lab, 50);
+    phone_reply(&b, 503, "", NULL);
+    lab_expect(lab, "end");
+    assert_int_equal(lab->cause.reason, CALL_UNAVAILABLE);
+    assert_int_equal(lab->cause.sip_status, 0);
+    a.fd = dup(b.fd);
+}
+
 /* Our requests are sent over UDP until they are answered, over TCP once. */
 static void requests_are_repeated_over_udp_only(void **state)
 {
@@ -385,6 +404,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(answer_without_common_codec_is_ended, setup, teardown),
         cmocka_unit_test_setup_teardown(our_ack_is_sent_again, setup, teardown),
         cmocka_unit_test_setup_teardown(closed_connection_ends_its_branch, setup, teardown),
+        cmocka_unit_test_setup_teardown(closed_port_is_no_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(requests_are_repeated_over_udp_only, setup, teardown),
         cmocka_unit_test_setup_teardown(caller_is_shown_safely, setup, teardown),
         cmocka_unit_test_setup_teardown(phone_without_contacts, setup, teardown),
