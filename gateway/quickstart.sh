@@ -16,7 +16,8 @@ admin_port=${ADMIN_PORT:-8088}
 
 # The address of this machine that a phone in the same network would use.
 address() {
-    ip -4 route get 192.0.2.1 2>/dev/null | sed -n 's/.* src \([0-9.]*\).*/\1/p' | head -1
+    { ip -4 route get 192.0.2.1 2>/dev/null | sed -n 's/.* src \([0-9.]*\).*/\1/p'
+      hostname -I | tr ' ' '\n' | grep -F .; } | head -1
 }
 
 # Twelve letters and digits that cannot be mistaken for others on a phone's display.
@@ -159,11 +160,12 @@ await() {
         kill -0 "${pids[-1]}" 2>/dev/null || break
         sleep 0.1
     done
-    echo "This node did not start ($2):" >&2
+    echo "A node did not get ready ($2):" >&2
     tail -n 5 "$2" >&2
     if grep -qi 'already in use' "$2"; then
         echo "Another program has that port ('ss -lntup' shows which; another 'make run'?): stop it," \
-            "or change the port in $run/$site.conf." >&2
+            "or begin anew with others:" >&2
+        echo "    rm -r $run; SIP_PORT=5070 OVERLAY_PORT=7444 ADMIN_PORT=8089 ${changed}make run" >&2
     fi
     exit 1
 }
