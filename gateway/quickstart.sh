@@ -48,6 +48,12 @@ make_settings() {
     "$sallyport" realm enrol --realm "$run/realm" --site echo --role client \
         --supernode "127.0.0.1:$overlay_port" --out "$run/echo.enrol" >/dev/null
     make_secrets "$run"
+    mkdir -p "$run/state/echo"
+    cat >"$run/echo.conf" <<CONF
+# Written once by 'make run': the node that answers 600.
+state_dir = "state/echo"
+realm { enrolment = "echo.enrol" }
+CONF
     cat >"$run/$site.conf" <<CONF
 # Written once by 'make run'; yours to change. Every setting is explained in
 # conf/sallyport.conf.sample.
@@ -179,7 +185,7 @@ run() {
     "$sallyport" run -c "$run/$site.conf" 2>>"$run/$site.log" &
     pids+=($!)
     await 'running with' "$run/$site.log"
-    "$sallyport" call -e "$run/echo.enrol" --answer --echo >>"$run/echo.log" 2>&1 &
+    "$sallyport" call -c "$run/echo.conf" --answer --echo >>"$run/echo.log" 2>&1 &
     pids+=($!)
     await 'waiting for calls' "$run/echo.log"
     tell
