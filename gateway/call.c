@@ -283,6 +283,8 @@ void call_leg_media(struct leg *leg)
         if (err)
             log_info(LOG_GATEWAY, call->id, "no early media towards %s: %s", a->name,
                      strerror(-err));
+        if (err && a->ops->ring)
+            a->ops->ring(a); /* better than nothing: B may never say that it rings */
     }
     call_media_apply(call);
     call_media_mirror(leg);
