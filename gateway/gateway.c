@@ -40,6 +40,8 @@ static int workers_post(void *ctx, int worker, void (*fn)(void *arg), void *arg)
 static void on_attached(void *ctx, const char *supernode)
 {
     struct gateway *gateway = ctx;
+    if (gateway->is_stopping)
+        return; /* too late: no call may start */
     log_info(LOG_GATEWAY, NULL, "%s is attached to %s", overlay_site(gateway->overlay), supernode);
     if (gateway->client && gateway->client->on_attached)
         gateway->client->on_attached(gateway->client->ctx);
@@ -182,7 +184,6 @@ static void on_media_closed(void *ctx)
 static void on_overlay_closed(void *ctx)
 {
     struct gateway *gateway = ctx;
-    gateway->overlay = NULL;
     if (gateway->admin)
         admin_close(gateway->admin);
     gateway->admin = NULL;
@@ -195,20 +196,24 @@ static void on_overlay_closed(void *ctx)
 static void on_sip_closed(void *ctx)
 {
     struct gateway *gateway = ctx;
-    gateway->sip = NULL;
-    if (gateway->overlay)
-        overlay_close(gateway->overlay, on_overlay_closed, gateway);
+    struct overlay *overlay = gateway->overlay;
+    gateway->overlay = NULL;
+    if (overlay)
+        overlay_close(overlay, on_overlay_closed, gateway);
     else
         on_overlay_closed(gateway);
 }
 
+/* A part that closes is half gone already: nobody, such as the admin API, may ask it any more. */
 static void stop_parts(struct gateway *gateway)
 {
     if (gateway->call_count > 0 || gateway->has_stopped_parts)
         return;
     gateway->has_stopped_parts = true;
-    if (gateway->sip)
-        sip_close(gateway->sip, on_sip_closed, gateway);
+    struct sip *sip = gateway->sip;
+    gateway->sip = NULL;
+    if (sip)
+        sip_close(sip, on_sip_closed, gateway);
     else
         on_sip_closed(gateway);
 }

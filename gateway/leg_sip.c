@@ -189,6 +189,8 @@ int leg_sip_start(struct leg *leg, const char *phone, const struct leg_caller *c
     leg->ops = &ops;
     leg->willing = leg->wanted = MEDIA_SENDRECV;
     snprintf(leg->name, sizeof leg->name, "%s", phone);
+    if (!gateway->sip)
+        return -ENOTCONN;
     int err = sip_phone_local(gateway->sip, phone, &leg->sip.address);
     if (!err)
         err = open_rtp(leg);
