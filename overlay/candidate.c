@@ -51,6 +51,8 @@ int candidate_path_decode(const struct core_path *data, struct candidate_path *p
     path->has_key = wire->key.len == PATH_KEY_BYTES;
     if (path->has_key)
         memcpy(path->key, wire->key.data, PATH_KEY_BYTES);
+    if (wire->instance.len == PATH_INSTANCE_BYTES)
+        memcpy(path->instance, wire->instance.data, PATH_INSTANCE_BYTES);
     for (size_t i = 0; i < wire->n_candidates; i++) {
         if (path->count < CANDIDATES_MAX &&
             take_candidate(wire->candidates[i], &path->candidates[path->count]) == 0)
@@ -93,6 +95,8 @@ int candidate_path_encode(const struct candidate_path *path, struct core_path *d
         wire.key.len = PATH_KEY_BYTES;
         wire.key.data = (uint8_t *)path->key;
     }
+    wire.instance.len = PATH_INSTANCE_BYTES;
+    wire.instance.data = (uint8_t *)path->instance;
     wire.n_candidates = (size_t)path->count;
     wire.candidates = list;
     if (sallyport__path__get_packed_size(&wire) > sizeof data->data)

@@ -15,6 +15,7 @@
 #define CANDIDATE_TUNNEL_BYTES 16
 #define PATH_ID_BYTES 8
 #define PATH_KEY_BYTES 32
+#define PATH_INSTANCE_BYTES 8
 
 enum candidate_kind { CANDIDATE_UDP, CANDIDATE_RELAY };
 
@@ -29,6 +30,7 @@ struct candidate_path {
     uint8_t id[PATH_ID_BYTES];
     bool has_key;
     uint8_t key[PATH_KEY_BYTES];
+    uint8_t instance[PATH_INSTANCE_BYTES]; /* zeros: not told */
     struct candidate candidates[CANDIDATES_MAX];
     int count;
     unsigned ignored; /* malformed, of an unknown kind, or too many */

@@ -286,6 +286,7 @@ int paths_open(const struct paths_settings *settings, struct paths **out)
     if (!paths || sodium_init() < 0)
         goto failed;
     paths->settings = *settings;
+    randombytes_buf(paths->instance, sizeof paths->instance);
     paths->workers = calloc((size_t)count, sizeof *paths->workers);
     paths->own = calloc((size_t)count * PATHS_HOSTS_MAX, sizeof *paths->own);
     if (!paths->workers || !paths->own)

@@ -20,8 +20,9 @@ struct paths {
     struct paths_settings settings;
     struct path_worker *workers;
     int worker_count, running;
-    struct path *by_id; /* those that are not ended */
-    unsigned alive;     /* also the ended ones that their worker still has */
+    uint8_t instance[PATH_INSTANCE_BYTES]; /* ours */
+    struct path *by_id;                    /* those that are not ended */
+    unsigned alive;                        /* also the ended ones that their worker still has */
     struct path_ssrc *ssrcs;
     uv_timer_t sweep;
     bool is_closing;

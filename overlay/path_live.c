@@ -66,6 +66,19 @@ void path_live_choose(struct path *path)
     path_live_report(path);
 }
 
+void path_live_distrust(struct path *path)
+{
+    uint64_t now_ms = uv_now(path->worker->loop);
+    struct path_way *way;
+
+    TAILQ_FOREACH(way, &path->live.ways, next)
+    {
+        way->is_proved = false;
+        path_check_hurry(way, now_ms);
+    }
+    path->live.current = NULL;
+}
+
 void path_live_add_way(struct path *path, struct path_way *way)
 {
     TAILQ_INSERT_TAIL(&path->live.ways, way, next);

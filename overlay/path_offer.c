@@ -95,6 +95,7 @@ static int describe(const struct path *path, bool with_key, bool with_relay, str
 
     memcpy(ours.id, path->id, PATH_ID_BYTES);
     memcpy(ours.key, path->key, PATH_KEY_BYTES);
+    memcpy(ours.instance, path->paths->instance, PATH_INSTANCE_BYTES);
     add_hosts(path, &ours);
     if (with_relay && ours.count < CANDIDATES_MAX)
         ours.candidates[ours.count++] = path->control.relay;
@@ -108,6 +109,7 @@ struct news {
     struct path_letter letter;
     struct path *path;
     bool is_from_peer;
+    bool is_restarted; /* the peer has: what was proved was proved to another process */
     int count;
     struct candidate candidates[CANDIDATES_MAX + 1];
 };
@@ -122,6 +124,8 @@ static void on_news(struct path_letter *letter)
     /* The far end may have started again and count from another clock. */
     if (news->is_from_peer)
         path->live.seen_number = path->live.seen_mask = 0;
+    if (news->is_restarted)
+        path_live_distrust(path);
     for (int i = 0; i < news->count; i++) {
         const struct candidate *candidate = &news->candidates[i];
 
@@ -146,6 +150,18 @@ static struct news *news_new(struct path *path, bool is_from_peer)
     news->path = path;
     news->is_from_peer = is_from_peer;
     return news;
+}
+
+/* Does the peer speak as another process than before? */
+static bool note_instance(struct path *path, const struct candidate_path *theirs)
+{
+    static const uint8_t unknown[PATH_INSTANCE_BYTES];
+    uint8_t *known = path->control.peer_instance;
+    bool was_known = memcmp(known, unknown, PATH_INSTANCE_BYTES) != 0;
+    bool is_other = memcmp(known, theirs->instance, PATH_INSTANCE_BYTES) != 0;
+
+    memcpy(known, theirs->instance, PATH_INSTANCE_BYTES);
+    return was_known && is_other;
 }
 
 /* ---- theirs -----------------------------------------------------------------------------------
@@ -289,6 +305,7 @@ int paths_accept(struct paths *paths, const struct certificate *peer, const stru
         return err;
 
     struct news *news = news_new(path, true);
+    news->is_restarted = note_instance(path, &theirs);
     bool has_relay = judge(path, &theirs, news), brings_relay = !has_relay && reserve(path);
     if (brings_relay)
         news->candidates[news->count++] = path->control.relay;
@@ -314,6 +331,7 @@ int paths_learn(struct paths *paths, void *handle, const struct core_path *data)
     refresh_hosts(paths);
 
     struct news *news = news_new(path, true);
+    news->is_restarted = note_instance(path, &theirs);
     judge(path, &theirs, news);
     path_post_send(path->worker->to_worker, &news->letter);
     return 0;

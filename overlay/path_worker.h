@@ -118,7 +118,8 @@ struct path {
         bool is_ended;
         uint64_t idle_since_ms;
         bool has_relay;
-        struct candidate relay; /* reserved by us */
+        struct candidate relay;                     /* reserved by us */
+        uint8_t peer_instance[PATH_INSTANCE_BYTES]; /* zeros: not known yet */
     } control;
 
     struct { /* worker */
@@ -138,6 +139,8 @@ struct path {
 };
 
 /* path_live.c: all on the worker */
+/* Nothing that was proved counts any more: all ways are proved anew. */
+void path_live_distrust(struct path *path);
 void path_live_begin(struct path *path);
 void path_live_end(struct path *path);
 /* A way came, went, was proved or lost: chooses again. */

@@ -338,6 +338,20 @@ static inline void lab_close(struct lab_node *node)
     if (!lab_run(node->lab, lab_node_is_closed, node, 5000))
         abort();
     identity_free(node->identity);
+    node->identity = NULL;
+}
+
+/* The node's process ends and another one takes its place, under the same identity. */
+static inline int lab_restart(struct lab_node *node)
+{
+    struct identity *identity = node->identity;
+    struct conf_overlay conf = node->conf;
+    struct lab *lab = node->lab;
+
+    node->identity = NULL;
+    lab_close(node);
+    *node = (struct lab_node){.identity = identity, .conf = conf};
+    return lab_open(lab, node, NULL);
 }
 
 static inline bool lab_has_way(void *arg)

@@ -178,6 +178,27 @@ static void the_next_call_uses_the_warm_path(void **state)
     hang_up(pair);
 }
 
+static bool berlin_can_speak(void *arg)
+{
+    return lab_say(&((struct pair *)arg)->berlin, 10, 7) == 0;
+}
+
+/* Berlin's path is warm still, but who answered at its end is gone. */
+static void a_restarted_far_end_is_found_at_once(void **state)
+{
+    struct pair *pair = *state;
+
+    assert_int_equal(lab_call(&pair->berlin, &pair->paris), 0);
+    assert_true(lab_run(&pair->lab, both_have_ways, pair, 3000));
+    hang_up(pair);
+    assert_int_equal(lab_restart(&pair->paris), 0);
+
+    assert_int_equal(lab_call(&pair->berlin, &pair->paris), 0);
+    assert_true(lab_run(&pair->lab, berlin_can_speak, pair, 300));
+    assert_true(lab_wait_heard(&pair->paris, 10, 300));
+    hang_up(pair);
+}
+
 static void a_cold_path_ends(void **state)
 {
     struct pair *pair = *state;
@@ -551,6 +572,7 @@ int main(void)
         TEST(packets_of_nobody_are_dropped),
         TEST(a_wrong_key_proves_nothing),
         TEST(the_next_call_uses_the_warm_path),
+        TEST(a_restarted_far_end_is_found_at_once),
         TEST(a_cold_path_ends),
         TEST(paths_of_others_cannot_be_taken),
         TEST(a_peer_gets_no_endless_number_of_paths),
