@@ -12,6 +12,7 @@ import ear
 from node import NativePeer, Realm, Sallyport, TwoSites, settle
 from phones import Baresip, Linphone, Sipp
 from rig import Failure, Ports, Process, wait_until
+from scripted import early_media_behind_a_nat, hold_in_every_order
 
 CODECS = ("pcmu", "pcma", "g722", "opus")
 MD5_ONLY = 'digest = { "md5" }'  # sipp gives up when it sees any other
@@ -682,7 +683,8 @@ def scanner(rig):
 STORIES = [
     the_ear, the_commands, all_codec_pairs, speech, inside_a_site, tcp_phone,
     linphone_to_baresip, sipp_calls, sipp_is_called, echo_service, native_peer_calls,
-    native_peer_answers, supernodes_die, through_a_proxy, hold_and_resume, digits, cancel,
+    native_peer_answers, supernodes_die, through_a_proxy, hold_and_resume,
+    hold_in_every_order, early_media_behind_a_nat, digits, cancel,
     busy_and_declined, restart_keeps_registrations, wrong_secret, unknown_number,
     phone_not_registered, far_site_offline, far_site_stopped, no_common_codec, no_supernode,
     torture, scanner,
