@@ -100,7 +100,7 @@ static void tell_overlay(const json_t *overlay)
         printf("overlay    none: calls stay inside the site\n");
         return;
     }
-    time_t expires_s = (time_t)number(overlay, "certificate_expires_s");
+    time_t expires_s = (time_t)number(overlay, "certificate_expires_at_s");
     struct tm tm;
     char until[16];
     strftime(until, sizeof until, "%Y-%m-%d", gmtime_r(&expires_s, &tm));

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define ATTACH_MS 5000
+
 /* ---- media's workers, as the overlay may use them ----------------------------------------------
  */
 
@@ -69,16 +71,27 @@ static void on_registration(void *ctx, const char *phone, int contacts)
 {
     (void)ctx;
     if (contacts)
-        log_info(LOG_GATEWAY, NULL, "phone %s is registered (%d %s)", phone, contacts,
-                 contacts == 1 ? "contact" : "contacts");
+        log_debug(LOG_GATEWAY, NULL, "phone %s is registered (%d %s)", phone, contacts,
+                  contacts == 1 ? "contact" : "contacts");
     else
-        log_info(LOG_GATEWAY, NULL, "phone %s is gone", phone);
+        log_debug(LOG_GATEWAY, NULL, "phone %s is gone", phone);
 }
 
 static const struct sip_events sip_events = {on_invite, on_registration};
 
 /* ---- start
  * ---------------------------------------------------------------------------------------- */
+
+static void on_not_attached(uv_timer_t *timer)
+{
+    struct gateway *gateway = timer->data;
+    struct overlay_status status;
+    if (!gateway->overlay || overlay_is_attached(gateway->overlay))
+        return;
+    overlay_status(gateway->overlay, &status);
+    log_warn(LOG_GATEWAY, NULL, "no supernode yet: %s; trying on, calls inside the site go on",
+             *status.last_error ? status.last_error : "no answer");
+}
 
 static void on_signal(uv_signal_t *handle, int number)
 {
@@ -161,6 +174,9 @@ int gateway_open(struct gateway *gateway, const struct conf *conf,
     gateway->uv = loop_uv(gateway->loop);
     gateway->started_ms = uv_now(gateway->uv);
     open_signals(gateway);
+    uv_timer_init(gateway->uv, &gateway->attach_timer);
+    gateway->attach_timer.data = gateway;
+    uv_timer_start(&gateway->attach_timer, on_not_attached, ATTACH_MS, 0);
     err = open_parts(gateway);
     if (err) {
         gateway_stop(gateway);
@@ -178,6 +194,7 @@ static void on_media_closed(void *ctx)
     gateway->media = NULL;
     for (int i = 0; i < 2; i++)
         uv_close((uv_handle_t *)&gateway->signals[i], NULL);
+    uv_close((uv_handle_t *)&gateway->attach_timer, NULL);
     loop_stop(gateway->loop);
 }
 
@@ -267,6 +284,8 @@ static void summarise(const struct call *call, struct call_summary *summary)
     memcpy(summary->to, b->name, sizeof summary->to);
     memcpy(summary->path, *a->path ? a->path : b->path, sizeof summary->path);
     memcpy(summary->stats, call->stats, sizeof summary->stats);
+    if (strcmp(call->cause.text, call_reason_name(call->cause.reason)) == 0)
+        summary->cause.text[0] = '\0'; /* says no more than the reason does */
     summary->setup_ms = after(call->ringing_ms, call->created_ms);
     summary->ring_ms = after(call->answered_ms, call->created_ms);
     summary->talk_ms = call->answered_ms ? after(call->ended_ms, call->answered_ms) : 0;

@@ -53,6 +53,7 @@ struct gateway {
     struct sip *sip;
     struct admin *admin;
     uv_signal_t signals[2];
+    uv_timer_t attach_timer; /* says so when no supernode was reached at the start */
     bool is_stopping;
     bool has_stopped_parts;
     uint64_t started_ms;

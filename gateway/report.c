@@ -56,7 +56,7 @@ static json_t *report_overlay(const struct overlay *overlay)
     return json_pack("{s:s, s:s, s:o, s:b, s:o, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:o}", "node",
                      status.node, "site", status.site, "roles", roles_of(status.roles), "attached",
                      overlay_is_attached(overlay), "supernodes", supernodes,
-                     "certificate_expires_s", (json_int_t)status.expires_s, "clients",
+                     "certificate_expires_at_s", (json_int_t)status.expires_s, "clients",
                      (int)status.clients, "records", (int)status.records, "tunnels",
                      (int)status.tunnels, "paths", (int)status.paths, "refused",
                      (json_int_t)status.refused, "malformed", (json_int_t)status.malformed,

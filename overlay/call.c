@@ -146,7 +146,8 @@ void call_end_by_gateway(struct overlay_call *call, const struct call_cause *cau
 
     event_forget(call);
     if (was_open)
-        log_info(LOG_OVERLAY, call->id, "ended here: %s", cause->text);
+        log_info(LOG_OVERLAY, call->id, "ended here: %s",
+                 *cause->text ? cause->text : call_reason_name(cause->reason));
     if (was_open)
         close_call(call, cause);
     call_let_go(call);

@@ -268,7 +268,9 @@ static int check_own(const struct identity *identity, const char *path, char *wh
     int64_t now_s = time(NULL);
 
     if (identity_x509_time(identity, &identity->own, now_s, reason, sizeof reason) < 0) {
-        snprintf(why, why_bytes, "%s: %s: " ENROL_AGAIN, path, reason);
+        bool is_early = now_s < identity->own.not_before_s;
+        snprintf(why, why_bytes, "%s: %s: %s", path, reason,
+                 is_early ? "set the clock of this machine" : ENROL_AGAIN);
         return -EINVAL;
     }
     if (identity_x509_chain(identity, identity->certificate, reason, sizeof reason) < 0) {

@@ -34,7 +34,7 @@ void realm_fini(struct realm *realm);
 
 /* Checks names, numbers, roles, supernodes and days; -EINVAL with what to write instead. */
 int realm_check_enrolment(const struct overlay_enrolment *enrolment, char *why, size_t why_bytes);
-/* Makes a key and its certificate, valid from `from_s` (an hour earlier, for clocks that differ)
+/* Makes a key and its certificate, valid from `from_s` (a day earlier, for clocks that differ)
  * for `days`; *pem (caller frees) is the enrolment file, *certificate the new certificate unless
  * NULL. */
 int realm_issue(const struct realm *realm, const struct overlay_enrolment *enrolment,

@@ -128,7 +128,7 @@ static int check_times(const struct trial *trial)
     if (record->lifetime_s == 0 || record->lifetime_s > RECORD_LIFETIME_MAX_S)
         return refuse(trial, -EACCES, "lifetime out of range");
     if (record->issued_s < 0 || record->issued_s > trial->now_s + RECORD_CLOCK_S)
-        return refuse(trial, -EACCES, "issued in the future");
+        return refuse(trial, -EACCES, "issued in the future: its node's clock is ahead");
     if (record->issued_s + record->lifetime_s <= trial->now_s)
         return refuse(trial, -EACCES, "expired");
     return 0;

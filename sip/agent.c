@@ -84,8 +84,8 @@ static int socket_add(struct sip *sip, const struct sockaddr_storage *local, boo
                             TPTAG_STUN_SERVER(0), TPTAG_UDP_RMEM(RECEIVE_BUFFER), TAG_END()) < 0) {
         int err = errno ? errno : EADDRINUSE;
 
-        log_error(LOG_SIP, NULL, "cannot bind udp:%s: %s", address_format(local, text),
-                  strerror(err));
+        log_error(LOG_SIP, NULL, "cannot bind udp:%s: %s%s", address_format(local, text),
+                  strerror(err), err == EADDRINUSE ? "; see who has it: ss -lnup" : "");
         return -err;
     }
     for (tport = tport_primaries(nta_agent_tports(a->nta)); tport; tport = tport_next(tport)) {

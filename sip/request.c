@@ -69,13 +69,16 @@ void request_challenge(struct request *r, bool proxy, bool stale)
 
 static void complain_auth(struct request *r)
 {
+    const sip_from_t *from = r->in->sip_from;
+    const char *user = from && from->a_url->url_user ? from->a_url->url_user : "nobody";
     char text[ADDRESS_TEXT_MAX];
     uint64_t count;
 
     r->sip->counters.auth_failures++;
     if (log_limit(&r->sip->auth_limit, sip_now_ms(), &count))
-        log_warn(LOG_SIP, NULL, "%s from %s with a wrong user or secret refused (%llu so far)",
-                 r->in->sip_request->rq_method_name, address_format(&r->flow.remote, text),
+        log_warn(LOG_SIP, NULL,
+                 "%s of \"%.40s\" from %s with a wrong user or secret refused (%llu so far)",
+                 r->in->sip_request->rq_method_name, user, address_format(&r->flow.remote, text),
                  (unsigned long long)r->sip->counters.auth_failures);
 }
 

@@ -107,7 +107,7 @@ static void what_is_not_true_is_refused(void **state)
         {"+49", fixture->gateway, 0, 600, "name not granted"},
         {"hub", fixture->supernode, 0, 600, "role gateway or client not granted"},
         {"berlin", fixture->gateway, -600, 600, "expired"},
-        {"berlin", fixture->gateway, 1000, 600, "issued in the future"},
+        {"berlin", fixture->gateway, 1000, 600, "issued in the future: its node's clock is ahead"},
         {"berlin", fixture->gateway, 0, 0, "lifetime out of range"},
         {"berlin", fixture->gateway, 0, RECORD_LIFETIME_MAX_S + 1, "lifetime out of range"},
         {"", fixture->gateway, 0, 600, "malformed"},
