@@ -73,12 +73,6 @@ static void on_played(void *ctx, enum media_side side)
     call_end(call, &cause);
 }
 
-static void on_stats(void *ctx, const struct media_stats stats[2])
-{
-    struct call *call = ctx;
-    memcpy(call->stats, stats, sizeof call->stats);
-}
-
 static void on_closed(void *ctx, const struct media_stats stats[2])
 {
     struct call *call = ctx;
@@ -93,7 +87,6 @@ static const struct media_events events = {
     .on_silence = on_silence,
     .on_bye = on_bye,
     .on_played = on_played,
-    .on_stats = on_stats,
     .on_closed = on_closed,
 };
 

@@ -45,7 +45,6 @@ struct leg_sip {
     struct media_rtp *rtp;           /* NULL before it is needed */
     bool is_rtp_given;               /* to the bridge, which owns it then */
     struct sockaddr_storage address; /* of our RTP */
-    struct codec_list offered;       /* by the phone, in an INVITE to us */
 };
 
 struct leg_peer {

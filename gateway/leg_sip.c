@@ -176,7 +176,6 @@ void leg_sip_take(struct leg *leg, struct sip_call *sip, const struct sip_invite
     leg->is_signalling = true;
     leg->sip.call = sip;
     leg->sip.address = invite->local;
-    leg->sip.offered = invite->codecs;
     leg->willing = leg->wanted = MEDIA_SENDRECV;
     snprintf(leg->name, sizeof leg->name, "%s", invite->from_user);
     sip_call_accept(sip, &events, leg, leg->call->id);

@@ -209,14 +209,6 @@ void call_on_upstreams_changed(struct core *core)
         call_send_again(call);
 }
 
-struct overlay_call *core_call_of_path(struct core *core, void *path)
-{
-    for (struct overlay_call *call = core->calls->by_name; call; call = call->hh.next)
-        if (call->has_path && call->path == path)
-            return call;
-    return NULL;
-}
-
 void core_on_path(struct core *core, void *path, const char *text)
 {
     for (struct overlay_call *call = core->calls->by_name; call; call = call->hh.next) {

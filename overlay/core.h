@@ -122,7 +122,6 @@ int core_reservation(struct core *core, const uint8_t tunnel[16],
 void core_reservation_end(struct core *core, const uint8_t tunnel[16]);
 
 /* overlay.h's calls, status and iteration on the core; overlay.c forwards to these. */
-struct overlay_call *core_call_of_path(struct core *core, void *path); /* first; for on_path */
 int core_call_new(struct core *core, const struct overlay_call_request *request,
                   const struct overlay_call_events *events, void *ctx, struct overlay_call **call);
 /* The call's path handle, SSRCs and keys; -EAGAIN before they are known. */
