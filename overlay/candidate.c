@@ -12,6 +12,14 @@
 /* ---- the wire ---------------------------------------------------------------------------------
  */
 
+static int take_host(const Sallyport__Candidate *from, struct candidate *candidate)
+{
+    if (from->address[0] == '\0' || strlen(from->address) >= sizeof candidate->host)
+        return -EINVAL;
+    strcpy(candidate->host, from->address);
+    return 0;
+}
+
 static int take_candidate(const Sallyport__Candidate *from, struct candidate *candidate)
 {
     memset(candidate, 0, sizeof *candidate);
@@ -26,12 +34,16 @@ static int take_candidate(const Sallyport__Candidate *from, struct candidate *ca
         return 0;
     case SALLYPORT__CANDIDATE__KIND__RELAY:
         candidate->kind = CANDIDATE_RELAY;
-        if (from->tunnel.len != CANDIDATE_TUNNEL_BYTES || from->address[0] == '\0' ||
-            strlen(from->address) >= sizeof candidate->relay)
+        if (from->tunnel.len != CANDIDATE_TUNNEL_BYTES || from->ticket.len > CANDIDATE_TICKET_MAX)
             return -EINVAL;
         memcpy(candidate->tunnel, from->tunnel.data, CANDIDATE_TUNNEL_BYTES);
-        strcpy(candidate->relay, from->address);
-        return 0;
+        candidate->ticket_bytes = from->ticket.len;
+        if (from->ticket.len > 0)
+            memcpy(candidate->ticket, from->ticket.data, from->ticket.len);
+        return take_host(from, candidate);
+    case SALLYPORT__CANDIDATE__KIND__TCP:
+        candidate->kind = CANDIDATE_TCP;
+        return take_host(from, candidate);
     default:
         return -EINVAL;
     }
@@ -69,6 +81,11 @@ out:
 
 int candidate_path_encode(const struct candidate_path *path, struct core_path *data)
 {
+    static const Sallyport__Candidate__Kind kinds[] = {
+        [CANDIDATE_UDP] = SALLYPORT__CANDIDATE__KIND__UDP,
+        [CANDIDATE_RELAY] = SALLYPORT__CANDIDATE__KIND__RELAY,
+        [CANDIDATE_TCP] = SALLYPORT__CANDIDATE__KIND__TCP,
+    };
     Sallyport__Candidate wires[CANDIDATES_MAX], *list[CANDIDATES_MAX];
     char text[CANDIDATES_MAX][ADDRESS_TEXT_MAX];
     Sallyport__Path wire = SALLYPORT__PATH__INIT;
@@ -78,15 +95,15 @@ int candidate_path_encode(const struct candidate_path *path, struct core_path *d
 
         sallyport__candidate__init(&wires[i]);
         list[i] = &wires[i];
-        if (from->kind == CANDIDATE_UDP) {
-            wires[i].kind = SALLYPORT__CANDIDATE__KIND__UDP;
-            address_format(&from->address, text[i]);
-            wires[i].address = text[i];
-        } else {
-            wires[i].kind = SALLYPORT__CANDIDATE__KIND__RELAY;
-            wires[i].address = (char *)from->relay;
+        wires[i].kind = kinds[from->kind];
+        wires[i].address = (char *)from->host;
+        if (from->kind == CANDIDATE_UDP)
+            wires[i].address = address_format(&from->address, text[i]);
+        if (from->kind == CANDIDATE_RELAY) {
             wires[i].tunnel.len = CANDIDATE_TUNNEL_BYTES;
             wires[i].tunnel.data = (uint8_t *)from->tunnel;
+            wires[i].ticket.len = from->ticket_bytes;
+            wires[i].ticket.data = (uint8_t *)from->ticket;
         }
     }
     wire.id.len = PATH_ID_BYTES;
@@ -166,24 +183,24 @@ bool candidate_is_loopback(const struct sockaddr_storage *address)
            IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)&plain)->sin6_addr);
 }
 
-bool candidate_relay_is_plausible(const char *relay, const struct candidate_policy *policy)
+bool candidate_host_is_plausible(const char *host, const struct candidate_policy *policy)
 {
     struct sockaddr_storage address;
-    const char *colon = strrchr(relay, ':');
+    const char *colon = strrchr(host, ':');
 
-    if (!colon || colon == relay || atoi(colon + 1) <= 0 || atoi(colon + 1) > UINT16_MAX)
+    if (!colon || colon == host || atoi(colon + 1) <= 0 || atoi(colon + 1) > UINT16_MAX)
         return false;
-    if (strlen(relay) < ADDRESS_TEXT_MAX && address_parse(relay, &address) == 0)
+    if (strlen(host) < ADDRESS_TEXT_MAX && address_parse(host, &address) == 0)
         return candidate_is_plausible(&address, policy);
 
     /* A name: letters, digits, dots and hyphens only, so "[::1%lo]" or "127.1" in disguise is none.
      */
-    size_t length = (size_t)(colon - relay);
-    if (strspn(relay, "0123456789.xX") >= length || memcmp(relay, "0x", 2) == 0)
+    size_t length = (size_t)(colon - host);
+    if (strspn(host, "0123456789.xX") >= length || memcmp(host, "0x", 2) == 0)
         return false;
-    if (strncasecmp(relay, "localhost", 9) == 0 && (length == 9 || relay[9] == '.'))
+    if (strncasecmp(host, "localhost", 9) == 0 && (length == 9 || host[9] == '.'))
         return policy->is_loopback_allowed;
-    return strspn(relay, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") >=
+    return strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") >=
            length;
 }
 

@@ -17,13 +17,18 @@
 #define PATH_KEY_BYTES 32
 #define PATH_INSTANCE_BYTES 8
 
-enum candidate_kind { CANDIDATE_UDP, CANDIDATE_RELAY };
+#define CANDIDATE_TICKET_MAX 256
+
+enum candidate_kind { CANDIDATE_UDP, CANDIDATE_RELAY, CANDIDATE_TCP };
 
 struct candidate {
     enum candidate_kind kind;
     struct sockaddr_storage address; /* UDP; normalised */
-    char relay[CANDIDATE_HOST_MAX];  /* RELAY */
+    char host[CANDIDATE_HOST_MAX];   /* RELAY, TCP: where to dial */
+    /* RELAY */
     uint8_t tunnel[CANDIDATE_TUNNEL_BYTES];
+    size_t ticket_bytes;
+    uint8_t ticket[CANDIDATE_TICKET_MAX]; /* as the relay wants to see it */
 };
 
 struct candidate_path {
@@ -50,8 +55,8 @@ struct candidate_policy {
 bool candidate_is_plausible(const struct sockaddr_storage *address,
                             const struct candidate_policy *policy);
 bool candidate_is_loopback(const struct sockaddr_storage *address);
-/* May a relay at "host:port" be dialled? A numeric one must be plausible. */
-bool candidate_relay_is_plausible(const char *relay, const struct candidate_policy *policy);
+/* May "host:port" be dialled? A numeric host must be plausible. */
+bool candidate_host_is_plausible(const char *host, const struct candidate_policy *policy);
 
 /* Which of this machine's addresses are offered: the plausible ones; loopback only when there is no
  * other. Writes at most `max` to `out`, returns how many. */

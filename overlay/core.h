@@ -27,7 +27,7 @@ typedef uint32_t core_link; /* chosen by the core when it dials, by the I/O side
 
 /* What the path side says about itself in an offer or reply, and learns from the far end: a
  * serialised `Path` (overlay.proto). */
-#define CORE_PATH_MAX 2048
+#define CORE_PATH_MAX 4096
 struct core_path {
     size_t bytes;
     uint8_t data[CORE_PATH_MAX];

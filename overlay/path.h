@@ -31,7 +31,10 @@ struct paths_settings {
     /* Control thread: the way of a path is known or changed; told again after each offer, accept or
      * learn of a path that has one, so that a new call hears it. */
     void (*on_way)(void *ctx, void *path, const char *text);
-    void *on_way_ctx;
+    /* Control thread: something that a person may want to know afterwards, for the journals of the
+     * calls on this path. `event` is one of a few words ("proved", "lost", "moved", …). */
+    void (*on_note)(void *ctx, void *path, const char *event, const char *text);
+    void *on_way_ctx; /* of both */
 };
 /* Binds the sockets: -EADDRINUSE, -EACCES, …; `settings->conf` and `workers` must outlive the
  * paths. */

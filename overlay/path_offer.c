@@ -85,7 +85,7 @@ static bool reserve(struct path *path)
         randombytes_buf(relay->tunnel, sizeof relay->tunnel);
     relay->kind = CANDIDATE_RELAY;
     path->control.has_relay = settings->reserve(settings->reserve_ctx, path->peer, relay->tunnel,
-                                                relay->relay, sizeof relay->relay) == 0;
+                                                relay->host, sizeof relay->host) == 0;
     return path->control.has_relay;
 }
 
@@ -182,12 +182,12 @@ static bool is_a_relay(const struct sockaddr_storage *address, const struct path
 {
     struct sockaddr_storage relay;
 
-    if (path->control.has_relay && address_parse(path->control.relay.relay, &relay) == 0 &&
+    if (path->control.has_relay && address_parse(path->control.relay.host, &relay) == 0 &&
         address_equal(address, &relay))
         return true;
     for (int i = 0; i < theirs->count; i++)
         if (theirs->candidates[i].kind == CANDIDATE_RELAY &&
-            address_parse(theirs->candidates[i].relay, &relay) == 0 &&
+            address_parse(theirs->candidates[i].host, &relay) == 0 &&
             address_equal(address, &relay))
             return true;
     return false;
@@ -211,7 +211,9 @@ static bool judge(struct path *path, const struct candidate_path *theirs, struct
                 complain(paths, address_format(&candidate->address, text));
                 continue;
             }
-        } else if (!candidate_relay_is_plausible(candidate->relay, &relay)) {
+        } else if (candidate->kind == CANDIDATE_TCP) {
+            continue;
+        } else if (!candidate_host_is_plausible(candidate->host, &relay)) {
             complain(paths, "an impossible relay");
             continue;
         } else {

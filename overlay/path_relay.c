@@ -263,7 +263,7 @@ static struct relay_way *find(struct path *path, const struct candidate *candida
         if (way->ops != &relay_ops)
             continue;
         if (memcmp(relay->tunnel, candidate->tunnel, sizeof relay->tunnel) == 0 &&
-            strcmp(relay->address, candidate->relay) == 0)
+            strcmp(relay->address, candidate->host) == 0)
             return relay;
         count++;
         if (!way->is_up)
@@ -293,7 +293,7 @@ void path_relay_add(struct path *path, const struct candidate *candidate)
     if (!(relay = calloc(1, sizeof *relay)))
         return;
     path_way_init(&relay->way, &relay_ops, path);
-    snprintf(relay->address, sizeof relay->address, "%s", candidate->relay);
+    snprintf(relay->address, sizeof relay->address, "%s", candidate->host);
     memcpy(relay->tunnel, candidate->tunnel, sizeof relay->tunnel);
     for (int i = 0; i < CONNECTIONS; i++)
         relay->legs[i].relay = relay;

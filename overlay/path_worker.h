@@ -31,7 +31,7 @@ struct path_worker;
 #define PATH_NEVER UINT64_MAX
 #define PATH_WAY_TEXT_MAX (CANDIDATE_HOST_MAX + 16)
 
-enum path_rank { PATH_RANK_RELAY, PATH_RANK_UDP }; /* higher is better */
+enum path_rank { PATH_RANK_RELAY, PATH_RANK_TCP, PATH_RANK_UDP }; /* higher is better */
 
 struct path_way_ops {
     enum path_rank rank;
@@ -40,6 +40,10 @@ struct path_way_ops {
     /* Does what is due and returns when it wants to be called again (uv_now); NULL: nothing ever.
      */
     uint64_t (*tick)(struct path_way *way, uint64_t now_ms);
+    /* Nothing comes over it although it should: if there is another means inside (a second
+     * connection, TCP instead of UDP to the relay), use that from now on, and mend what is broken.
+     * NULL: there is none. */
+    void (*doubt)(struct path_way *way, uint64_t now_ms);
     void (*describe)(const struct path_way *way, char *text, size_t bytes);
     void (*close)(struct path_way *way); /* frees */
 };

@@ -23,8 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     for (int i = 0; i < path.count; i++) {
         const struct candidate *candidate = &path.candidates[i];
 
-        if (candidate->kind == CANDIDATE_RELAY)
-            candidate_relay_is_plausible(candidate->relay, &policy);
+        if (candidate->kind != CANDIDATE_UDP)
+            candidate_host_is_plausible(candidate->host, &policy);
         else if (candidate_is_plausible(&candidate->address, &policy) &&
                  candidate_is_loopback(&candidate->address))
             abort();

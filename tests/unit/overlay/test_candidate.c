@@ -112,8 +112,8 @@ static void only_plausible_relays_are_dialled(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct candidate_policy policy = {0}, loopback = {.is_loopback_allowed = true};
 
-        if (candidate_relay_is_plausible(cases[i].relay, &policy) != cases[i].is_plausible ||
-            candidate_relay_is_plausible(cases[i].relay, &loopback) != cases[i].with_loopback)
+        if (candidate_host_is_plausible(cases[i].relay, &policy) != cases[i].is_plausible ||
+            candidate_host_is_plausible(cases[i].relay, &loopback) != cases[i].with_loopback)
             fail_msg("misjudged: %s", cases[i].relay);
     }
 }
@@ -138,7 +138,7 @@ static void loopback_is_offered_only_when_alone(void **state)
 
 static void a_path_comes_back(void **state)
 {
-    struct candidate_path path = {.id = "1234567", .has_key = true, .key = "secret", .count = 2},
+    struct candidate_path path = {.id = "1234567", .has_key = true, .key = "secret", .count = 3},
                           back;
     struct core_path data;
 
@@ -146,18 +146,26 @@ static void a_path_comes_back(void **state)
     path.candidates[0].kind = CANDIDATE_UDP;
     address_parse("192.0.2.1:4000", &path.candidates[0].address);
     path.candidates[1].kind = CANDIDATE_RELAY;
-    strcpy(path.candidates[1].relay, "relay.example:443");
+    strcpy(path.candidates[1].host, "relay.example:443");
     memcpy(path.candidates[1].tunnel, "0123456789abcdef", CANDIDATE_TUNNEL_BYTES);
+    path.candidates[1].ticket_bytes = 5;
+    memcpy(path.candidates[1].ticket, "admit", 5);
+    path.candidates[2].kind = CANDIDATE_TCP;
+    strcpy(path.candidates[2].host, "[2001:db8::7]:443");
     assert_int_equal(candidate_path_encode(&path, &data), 0);
     assert_int_equal(candidate_path_decode(&data, &back), 0);
     assert_memory_equal(back.id, path.id, PATH_ID_BYTES);
     assert_true(back.has_key);
     assert_memory_equal(back.key, path.key, PATH_KEY_BYTES);
-    assert_int_equal(back.count, 2);
+    assert_int_equal(back.count, 3);
     assert_true(address_equal(&back.candidates[0].address, &path.candidates[0].address));
-    assert_string_equal(back.candidates[1].relay, "relay.example:443");
+    assert_string_equal(back.candidates[1].host, "relay.example:443");
     assert_memory_equal(back.candidates[1].tunnel, path.candidates[1].tunnel,
                         CANDIDATE_TUNNEL_BYTES);
+    assert_int_equal(back.candidates[1].ticket_bytes, 5);
+    assert_memory_equal(back.candidates[1].ticket, "admit", 5);
+    assert_int_equal(back.candidates[2].kind, CANDIDATE_TCP);
+    assert_string_equal(back.candidates[2].host, "[2001:db8::7]:443");
 }
 
 static void sixteen_long_candidates_fit(void **state)
@@ -170,8 +178,8 @@ static void sixteen_long_candidates_fit(void **state)
         address_parse("[2001:db8:1234:5678:1234:5678:1234:5678]:65535",
                       &path.candidates[i].address);
     path.candidates[0].kind = CANDIDATE_RELAY;
-    memset(path.candidates[0].relay, 'a', 253);
-    strcpy(path.candidates[0].relay + 253, ":443");
+    memset(path.candidates[0].host, 'a', 253);
+    strcpy(path.candidates[0].host + 253, ":443");
     assert_int_equal(candidate_path_encode(&path, &data), 0);
 }
 
