@@ -31,7 +31,7 @@ int build_line(const struct section *section, const char *key)
 /* ---- ports that are wanted twice ---------------------------------------------------------------
  */
 
-#define BOUND_MAX (CONF_LISTS_MAX + 4)
+#define BOUND_MAX (CONF_LISTS_MAX + 5)
 #define BOUND_TEXT_MAX (ADDRESS_TEXT_MAX + 8)
 
 /* A port, or with `last` a range, that the node is going to bind. */
@@ -122,6 +122,9 @@ static int collect_bound(const struct build *build, struct bound *list)
                                        conf->sip.listen[i].address, 0, sip, "listen"};
     if (conf->overlay.listen.ss_family)
         list[count++] = (struct bound){false, conf->overlay.listen, 0, overlay, "listen"};
+    if (conf->overlay.listen.ss_family && conf->overlay.udp &&
+        (conf->overlay.roles & (CONF_ROLE_SUPERNODE | CONF_ROLE_RELAY)))
+        list[count++] = (struct bound){true, conf->overlay.listen, 0, overlay, "listen"};
     if (conf->admin.listen.ss_family)
         list[count++] = (struct bound){false, conf->admin.listen, 0, admin, "listen"};
     if (overlay && conf->overlay.udp_port) {

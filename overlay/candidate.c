@@ -98,7 +98,7 @@ int candidate_path_encode(const struct candidate_path *path, struct core_path *d
         wires[i].kind = kinds[from->kind];
         wires[i].address = (char *)from->host;
         if (from->kind == CANDIDATE_UDP)
-            wires[i].address = address_format(&from->address, text[i]);
+            wires[i].address = (char *)address_format(&from->address, text[i]);
         if (from->kind == CANDIDATE_RELAY) {
             wires[i].tunnel.len = CANDIDATE_TUNNEL_BYTES;
             wires[i].tunnel.data = (uint8_t *)from->tunnel;

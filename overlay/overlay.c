@@ -68,6 +68,25 @@ static int open_listener(struct overlay *overlay, char *why, size_t why_bytes)
     return error;
 }
 
+/* Same number as the TCP door: whoever reaches one knows where the other is. */
+static int open_udp_port(struct overlay *overlay, unsigned roles, char *why, size_t why_bytes)
+{
+    struct udp_port_settings settings = {.control = overlay->loop, .workers = overlay->workers};
+    char text[ADDRESS_TEXT_MAX];
+
+    if (!(roles & (CONF_ROLE_SUPERNODE | CONF_ROLE_RELAY)) || !overlay->conf->overlay.udp)
+        return 0;
+    settings.address = listener_address(overlay->listener);
+    int error = udp_port_open(&settings, &overlay->udp_port);
+    if (error < 0)
+        snprintf(
+            why, why_bytes,
+            "cannot open UDP %s: %s (a supernode or relay uses the number of overlay.listen for "
+            "UDP, too)",
+            address_format(settings.address, text), strerror(-error));
+    return error;
+}
+
 static int open_core(struct overlay *overlay, unsigned roles)
 {
     struct core_io io;
@@ -87,7 +106,7 @@ static int open_core(struct overlay *overlay, unsigned roles)
     return core_new(&settings, &io, &overlay->core);
 }
 
-static int open_parts(struct overlay *overlay)
+static int open_parts(struct overlay *overlay, unsigned roles)
 {
     const struct links_settings links = {
         .loop = overlay->loop,
@@ -113,7 +132,6 @@ static int open_parts(struct overlay *overlay)
         .ended = overlay_on_tunnel_ended,
         .ctx = overlay,
     };
-    unsigned roles = roles_in_force(overlay);
 
     int error = links_open(&links, &overlay->links);
     if (error == 0)
@@ -159,6 +177,22 @@ static void on_handle_closed(uv_handle_t *handle)
     overlay_let_go(handle->data);
 }
 
+static void close_udp_port(struct overlay *overlay)
+{
+    if (!overlay->udp_port)
+        return;
+    overlay->open++;
+    udp_port_close(overlay->udp_port, overlay_let_go, overlay);
+    overlay->udp_port = NULL;
+}
+
+/* It had its hands in the UDP port until now. */
+static void on_relay_closed(void *ctx)
+{
+    close_udp_port(ctx);
+    overlay_let_go(ctx);
+}
+
 static void close_listener(struct overlay *overlay)
 {
     if (!overlay->listener)
@@ -182,7 +216,9 @@ static void close_parts(struct overlay *overlay)
     }
     if (overlay->relay) {
         overlay->open++;
-        relay_close(overlay->relay, overlay_let_go, overlay);
+        relay_close(overlay->relay, on_relay_closed, overlay);
+    } else {
+        close_udp_port(overlay);
     }
     if (overlay->paths) {
         overlay->open++;
@@ -248,8 +284,9 @@ int overlay_open(uv_loop_t *loop, const struct conf *conf, const struct overlay_
     snprintf(why, why_bytes, "cannot join the realm");
     error = open_listener(made, why, why_bytes);
     if (error == 0) {
-        error = open_parts(made);
-        if (error < 0)
+        unsigned roles = roles_in_force(made);
+        error = open_udp_port(made, roles, why, why_bytes);
+        if (error == 0 && (error = open_parts(made, roles)) < 0)
             snprintf(why, why_bytes, "cannot join the realm: %s", strerror(-error));
     }
     if (error < 0) {

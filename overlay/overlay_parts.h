@@ -13,6 +13,7 @@
 #include "overlay/listen.h"
 #include "overlay/path.h"
 #include "overlay/relay.h"
+#include "overlay/udp_port.h"
 
 struct overlay {
     uv_loop_t *loop;
@@ -25,8 +26,9 @@ struct overlay {
     struct links *links;
     struct listener *listener; /* NULL: we do not listen */
     struct paths *paths;
-    struct relay *relay; /* NULL: we do not relay */
-    uint64_t refused;    /* by a listener that is closed */
+    struct udp_port *udp_port; /* NULL: we serve nobody, or not by UDP */
+    struct relay *relay;       /* NULL: we do not relay */
+    uint64_t refused;          /* by a listener that is closed */
     char address[ADDRESS_TEXT_MAX];
     uv_timer_t wake, leave, keep;
     char *hosts; /* as they were written last; NULL: never */

@@ -1,4 +1,4 @@
-/* The UDP socket of a worker. */
+/* A UDP socket of a worker. */
 #include "overlay/path_socket.h"
 
 #include "overlay/candidate.h"
@@ -27,26 +27,43 @@ struct path_socket {
     uint8_t packet[BATCH][PACKET_MAX];
 };
 
-static int open_family(int family, uint16_t port, struct path_socket *opened)
+static int bind_to(struct path_socket *opened, const struct sockaddr_storage *address,
+                   bool is_shared)
 {
-    struct sockaddr_storage any = {.ss_family = (sa_family_t)family};
-    int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), no = 0;
-    socklen_t length = sizeof any;
+    bool is_v6 = address->ss_family == AF_INET6;
+    int fd = socket(address->ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int no = 0, yes = 1;
+    struct sockaddr_storage bound;
+    socklen_t length = sizeof bound;
 
     if (fd < 0)
         return -errno;
-    address_set_port(&any, port);
-    if ((family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no) < 0) ||
-        bind(fd, (struct sockaddr *)&any, address_length(&any)) < 0 ||
-        getsockname(fd, (struct sockaddr *)&any, &length) < 0) {
+    if ((is_v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no) < 0) ||
+        (is_shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes) < 0) ||
+        bind(fd, (const struct sockaddr *)address, address_length(address)) < 0 ||
+        getsockname(fd, (struct sockaddr *)&bound, &length) < 0) {
         int err = -errno;
         close(fd);
         return err;
     }
     opened->fd = fd;
-    opened->is_dual = family == AF_INET6;
-    opened->port = address_port(&any);
+    opened->is_dual = is_v6;
+    opened->port = address_port(&bound);
     return 0;
+}
+
+static int bind_to_any(struct path_socket *opened, uint16_t port)
+{
+    struct sockaddr_storage any = {.ss_family = AF_INET6};
+    int err;
+
+    address_set_port(&any, port);
+    err = bind_to(opened, &any, false);
+    if (err != -EAFNOSUPPORT && err != -EADDRNOTAVAIL)
+        return err;
+    any = (struct sockaddr_storage){.ss_family = AF_INET};
+    address_set_port(&any, port);
+    return bind_to(opened, &any, false);
 }
 
 /* Wishes: a socket without them works too. */
@@ -61,16 +78,16 @@ static void set_options(const struct path_socket *socket)
         setsockopt(socket->fd, IPPROTO_IPV6, IPV6_TCLASS, &expedited, sizeof expedited);
 }
 
-int path_socket_open(uint16_t port, struct path_socket **out)
+/* `address` NULL: any, with `port`. */
+static int open_socket(const struct sockaddr_storage *address, uint16_t port,
+                       struct path_socket **out)
 {
     struct path_socket *opened = calloc(1, sizeof *opened);
     int err;
 
     if (!opened)
         return -ENOMEM;
-    err = open_family(AF_INET6, port, opened);
-    if (err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL)
-        err = open_family(AF_INET, port, opened);
+    err = address ? bind_to(opened, address, true) : bind_to_any(opened, port);
     if (err < 0) {
         free(opened);
         return err;
@@ -83,6 +100,16 @@ int path_socket_open(uint16_t port, struct path_socket **out)
     }
     *out = opened;
     return 0;
+}
+
+int path_socket_open(uint16_t port, struct path_socket **out)
+{
+    return open_socket(NULL, port, out);
+}
+
+int path_socket_open_shared(const struct sockaddr_storage *address, struct path_socket **out)
+{
+    return open_socket(address, 0, out);
 }
 
 void path_socket_close(struct path_socket *socket)

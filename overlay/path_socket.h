@@ -1,4 +1,4 @@
-/* overlay/path_socket.h: the UDP socket of a worker: one port for IPv6 and IPv4, read in batches.
+/* overlay/path_socket.h: a UDP socket of a worker: one port for IPv6 and IPv4, read in batches.
  *
  * Opened on the control thread, then used on one worker. IPv4 alone where the kernel has no IPv6.
  */
@@ -11,6 +11,9 @@ struct path_socket;
 
 /* Binds to any address and `port` (0: any port). -EADDRINUSE, -EACCES, … */
 int path_socket_open(uint16_t port, struct path_socket **socket);
+/* Binds to this address, which others of this process may share (SO_REUSEPORT); "[::]" takes IPv4
+ * as well. */
+int path_socket_open_shared(const struct sockaddr_storage *address, struct path_socket **socket);
 void path_socket_close(struct path_socket *socket);
 int path_socket_fd(const struct path_socket *socket);
 uint16_t path_socket_port(const struct path_socket *socket);

@@ -11,6 +11,7 @@
 #define MAGIC_COOKIE 0x2112a442u
 #define FINGERPRINT_XOR 0x5354554eu
 #define INTEGRITY_BYTES 32
+#define FINGERPRINT_BYTES 8 /* with its header */
 
 enum attribute { /* RFC 8489 section 18.3 */
                  USERNAME = 0x0006,
@@ -20,6 +21,7 @@ enum attribute { /* RFC 8489 section 18.3 */
                  MESSAGE_INTEGRITY_SHA256 = 0x001c,
                  XOR_MAPPED_ADDRESS = 0x0020,
                  PRIORITY = 0x0024, /* RFC 8445 */
+                 PADDING = 0x0026,  /* RFC 5780 */
                  FINGERPRINT = 0x8028
 };
 
@@ -150,6 +152,7 @@ static int decode_attribute(const uint8_t *data, size_t at, struct stun_message 
     case REALM:
     case NONCE:
     case PRIORITY:
+    case PADDING:
         return 0;
     default:
         if (type < 0x8000)
@@ -206,21 +209,46 @@ static uint8_t *encode_header(uint8_t *out, enum stun_type type, const uint8_t *
     return at + STUN_TRANSACTION_BYTES;
 }
 
+static size_t encode_length(uint8_t *out, const uint8_t *at)
+{
+    size_t bytes = (size_t)(at - out);
+
+    put16(out + 2, (unsigned)(bytes - STUN_HEADER_BYTES));
+    return bytes;
+}
+
+static size_t encode_fingerprint(uint8_t *out, uint8_t *at)
+{
+    size_t before = (size_t)(at - out), bytes = encode_length(out, at + FINGERPRINT_BYTES);
+
+    put32(put16(put16(at, FINGERPRINT), 4), crc32(out, before) ^ FINGERPRINT_XOR);
+    return bytes;
+}
+
 static size_t encode_end(uint8_t *out, uint8_t *at, const uint8_t key[32])
 {
-    size_t integrity_at = (size_t)(at - out);
     uint8_t mac[INTEGRITY_BYTES];
 
-    integrity(out, integrity_at, key, 32, mac);
+    integrity(out, (size_t)(at - out), key, 32, mac);
     at = put16(put16(at, MESSAGE_INTEGRITY_SHA256), INTEGRITY_BYTES);
     memcpy(at, mac, sizeof mac);
-    at += sizeof mac;
+    return encode_fingerprint(out, at + sizeof mac);
+}
 
-    size_t bytes = (size_t)(at - out) + 8;
-    put16(out + 2, (unsigned)(bytes - STUN_HEADER_BYTES));
-    uint32_t crc = crc32(out, bytes - 8) ^ FINGERPRINT_XOR;
-    put32(put16(put16(at, FINGERPRINT), 4), crc);
-    return bytes;
+static uint8_t *encode_mapped(uint8_t *out, uint8_t *at, const struct sockaddr_storage *mapped)
+{
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)mapped;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)mapped;
+    bool is_v6 = mapped->ss_family == AF_INET6;
+    const uint8_t *ip = is_v6 ? v6->sin6_addr.s6_addr : (const uint8_t *)&v4->sin_addr;
+    size_t ip_bytes = is_v6 ? 16 : 4;
+    uint16_t port = ntohs(is_v6 ? v6->sin6_port : v4->sin_port);
+
+    at = put16(put16(at, XOR_MAPPED_ADDRESS), (unsigned)(4 + ip_bytes));
+    at = put16(put16(at, is_v6 ? 2 : 1), port ^ (MAGIC_COOKIE >> 16));
+    for (size_t i = 0; i < ip_bytes; i++)
+        *at++ = ip[i] ^ out[4 + i];
+    return at;
 }
 
 size_t stun_encode_request(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES],
@@ -240,16 +268,25 @@ size_t stun_encode_response(uint8_t *out, const uint8_t transaction[STUN_TRANSAC
                             const struct sockaddr_storage *mapped, const uint8_t key[32])
 {
     uint8_t *at = encode_header(out, STUN_BINDING_RESPONSE, transaction);
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)mapped;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)mapped;
-    bool is_v6 = mapped->ss_family == AF_INET6;
-    const uint8_t *ip = is_v6 ? v6->sin6_addr.s6_addr : (const uint8_t *)&v4->sin_addr;
-    size_t ip_bytes = is_v6 ? 16 : 4;
-    uint16_t port = ntohs(is_v6 ? v6->sin6_port : v4->sin_port);
 
-    at = put16(put16(at, XOR_MAPPED_ADDRESS), (unsigned)(4 + ip_bytes));
-    at = put16(put16(at, is_v6 ? 2 : 1), port ^ (MAGIC_COOKIE >> 16));
-    for (size_t i = 0; i < ip_bytes; i++)
-        *at++ = ip[i] ^ out[4 + i];
-    return encode_end(out, at, key);
+    return encode_end(out, encode_mapped(out, at, mapped), key);
+}
+
+size_t stun_encode_plain_request(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES])
+{
+    const size_t padding = STUN_PLAIN_BYTES - STUN_HEADER_BYTES - 4 - FINGERPRINT_BYTES;
+    uint8_t *at = encode_header(out, STUN_BINDING_REQUEST, transaction);
+
+    at = put16(put16(at, PADDING), (unsigned)padding);
+    memset(at, 0, padding);
+    return encode_fingerprint(out, at + padding);
+}
+
+size_t stun_encode_plain_response(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES],
+                                  const struct sockaddr_storage *mapped, bool with_fingerprint)
+{
+    uint8_t *at =
+        encode_mapped(out, encode_header(out, STUN_BINDING_RESPONSE, transaction), mapped);
+
+    return with_fingerprint ? encode_fingerprint(out, at) : encode_length(out, at);
 }

@@ -1,7 +1,9 @@
-/* overlay/stun.h: STUN messages (RFC 8489) as bytes, as far as connectivity checks need them.
+/* overlay/stun.h: STUN messages (RFC 8489) as bytes, as far as we need them.
  *
- * Binding requests with USERNAME and Binding success responses with XOR-MAPPED-ADDRESS, both with
- * MESSAGE-INTEGRITY-SHA256 and FINGERPRINT. Pure: no sockets, no clock, no memory of its own.
+ * Two kinds of Binding. Checks: requests with USERNAME and success responses with
+ * XOR-MAPPED-ADDRESS, both with MESSAGE-INTEGRITY-SHA256 and FINGERPRINT. Plain ones ("which
+ * address do you see?"): without USERNAME and integrity; the request is padded so that no answer is
+ * longer than it. Pure: no sockets, no clock, no memory of its own.
  */
 #ifndef OVERLAY_STUN_H
 #define OVERLAY_STUN_H
@@ -16,6 +18,8 @@
 #define STUN_USERNAME_MAX 64
 /* Room for whatever stun_encode_* writes. */
 #define STUN_MESSAGE_MAX 200
+/* A plain request of ours, and the longest answer to one (IPv6, with FINGERPRINT). */
+#define STUN_PLAIN_BYTES 52
 
 /* Type of a message: method Binding in the four classes. */
 enum stun_type {
@@ -47,5 +51,11 @@ size_t stun_encode_request(uint8_t *out, const uint8_t transaction[STUN_TRANSACT
                            const char *username, const uint8_t key[32]);
 size_t stun_encode_response(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES],
                             const struct sockaddr_storage *mapped, const uint8_t key[32]);
+
+/* The plain ones. The request has STUN_PLAIN_BYTES, filled up with PADDING (RFC 5780 section 7.6);
+ * the response at most as many. */
+size_t stun_encode_plain_request(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES]);
+size_t stun_encode_plain_response(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES],
+                                  const struct sockaddr_storage *mapped, bool with_fingerprint);
 
 #endif

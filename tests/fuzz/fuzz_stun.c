@@ -24,6 +24,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
                                 strcmp(back.username, message.username) != 0))
         abort();
     if (message.mapped.ss_family) {
+        bool with_fingerprint = message.has_fingerprint;
+        written =
+            stun_encode_plain_response(out, message.transaction, &message.mapped, with_fingerprint);
+        if (written > STUN_PLAIN_BYTES || stun_decode(out, written, &back) < 0 ||
+            memcmp(&back.mapped, &message.mapped, sizeof back.mapped) != 0)
+            abort();
         written = stun_encode_response(out, message.transaction, &message.mapped, key);
         if (written > sizeof out || stun_decode(out, written, &back) < 0 ||
             memcmp(&back.mapped, &message.mapped, sizeof back.mapped) != 0 ||

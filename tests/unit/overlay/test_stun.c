@@ -137,6 +137,36 @@ static void response_comes_back(void **state)
     }
 }
 
+/* The longest answer is just as long as the question. */
+static void plain_ones_come_back_and_no_answer_is_longer(void **state)
+{
+    static const char *const addresses[] = {"192.0.2.1:4000", "[2001:db8::7]:65535"};
+    uint8_t data[STUN_MESSAGE_MAX];
+    struct stun_message message;
+    size_t asked = stun_encode_plain_request(data, transaction);
+
+    (void)state;
+    assert_int_equal(asked, STUN_PLAIN_BYTES);
+    assert_int_equal(stun_decode(data, asked, &message), 0);
+    assert_int_equal(message.type, STUN_BINDING_REQUEST);
+    assert_int_equal(message.unknown_required, 0);
+    assert_int_equal(message.integrity_at, 0);
+    assert_string_equal(message.username, "");
+    assert_true(message.has_fingerprint);
+    for (int i = 0; i < 4; i++) {
+        struct sockaddr_storage mapped;
+
+        address_parse(addresses[i / 2], &mapped);
+        size_t bytes = stun_encode_plain_response(data, transaction, &mapped, i % 2);
+        assert_true(bytes <= asked);
+        assert_int_equal(stun_decode(data, bytes, &message), 0);
+        assert_int_equal(message.type, STUN_BINDING_RESPONSE);
+        assert_int_equal(message.has_fingerprint, i % 2);
+        assert_memory_equal(message.transaction, transaction, sizeof transaction);
+        assert_true(address_equal(&message.mapped, &mapped));
+    }
+}
+
 /* Whatever bit is turned, and wherever it is cut, it counts no more. */
 static void any_change_is_noticed(void **state)
 {
@@ -216,6 +246,7 @@ int main(void)
         cmocka_unit_test(verifies_the_sample_with_sha256),
         cmocka_unit_test(request_comes_back),
         cmocka_unit_test(response_comes_back),
+        cmocka_unit_test(plain_ones_come_back_and_no_answer_is_longer),
         cmocka_unit_test(any_change_is_noticed),
         cmocka_unit_test(attributes_after_the_integrity_do_not_count),
         cmocka_unit_test(broken_messages_are_refused),
