@@ -160,7 +160,9 @@ void attach_connected(struct core *core, struct peer *peer)
     }
     hello.version = PROTOCOL_VERSION;
     hello.supernode = core->is_supernode;
-    hello.address = core->is_supernode ? core->address : (char *)protobuf_c_empty_string;
+    hello.relay = core->relays.is_offered;
+    if (core->is_supernode || hello.relay)
+        hello.address = core->address;
     hello.software = (char *)"sallyport/0.1";
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_HELLO;
     envelope.hello = &hello;
@@ -252,6 +254,7 @@ static void on_welcome(struct core *core, struct peer *peer, const Sallyport__En
         return;
     }
     peer_ready(peer, &role_upstream);
+    relays_on_ready(core, peer);
     attach_add(core, peer);
 }
 
@@ -356,6 +359,7 @@ const struct role role_upstream = {
             [SALLYPORT__ENVELOPE__BODY_ROUTE] = call_on_route,
             [SALLYPORT__ENVELOPE__BODY_ROUTE_FAILED] = call_on_route_failed,
             [SALLYPORT__ENVELOPE__BODY_RESERVED] = reserve_on_reserved,
+            [SALLYPORT__ENVELOPE__BODY_RELAYS] = relays_on_relays,
         },
     .on_gone = on_upstream_gone,
 };

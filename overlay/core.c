@@ -146,6 +146,7 @@ int core_new(const struct core_settings *settings, const struct core_io *io, str
     core_timer_init(&core->expire_timer, expire, core);
     core_timer_set(core, &core->expire_timer, core_now(core) + EXPIRE_EVERY_MS);
     learn_first_hosts(core, settings);
+    relays_open(core);
     publish_open(core);
     attach_open(core);
     if (core->is_supernode)

@@ -14,6 +14,7 @@
  *   publish.c    our names kept published; lookup.c: the asker's side
  *   registry.c   what clients publish; query.c: what they look up
  *   forward.c    Route: home -> home -> node, and failures back
+ *   relays.c     relays: told, gathered, measured, chosen
  *   reserve.c    relay tunnels
  *   call.c …     calls end to end: numbered, acknowledged, repeated, sealed (call.h)
  */
@@ -106,6 +107,27 @@ void core_on_network_change(struct core *core);
 void core_each_host(const struct core *core, void (*each)(void *ctx, const char *address),
                     void *ctx);
 void core_add_host(struct core *core, const char *address);
+
+/* A relay of the realm that may be used. */
+struct core_relay {
+    uint8_t node[OVERLAY_NODE_ID_BYTES];
+    char address[ADDRESS_TEXT_MAX]; /* "host:port"; its open UDP port has the same number */
+    unsigned load;                  /* per cent of what it may carry */
+    uint32_t round_trip_us;         /* 0: not known */
+    bool is_self;
+};
+/* Those that our supernodes told of; nobody may close links meanwhile. */
+void core_each_relay(const struct core *core,
+                     void (*each)(void *ctx, const struct core_relay *relay), void *ctx);
+/* The round trip to the relay (or supernode) at this address was measured; 0: it did not answer.
+ * Good for a quarter of an hour. */
+void core_relay_measured(struct core *core, const char *address, uint32_t round_trip_us);
+/* The best relays for a call now, best first: nearest, with the load as a penalty; unmeasured ones
+ * last. Returns how many (of `max`, at most CORE_RELAYS_MAX). */
+#define CORE_RELAYS_MAX 4
+int core_take_relays(const struct core *core, struct core_relay *out, int max);
+/* How busy our own relay is, in per cent: others are told when it has changed enough. */
+void core_relay_load(struct core *core, unsigned load);
 
 /* Reserve at our home a relay tunnel to `peer` (path side); the home's address for the candidate.
  * The Reserve is sent on the home link before anything that is sent later. -ENOTCONN: no relaying

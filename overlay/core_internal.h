@@ -17,6 +17,7 @@
 #include "overlay/directory.h"
 #include "overlay/homes.h"
 #include "overlay/overlay.pb-c.h"
+#include "overlay/relays.h"
 #include "overlay/trust.h"
 
 #include <sys/queue.h>
@@ -87,7 +88,9 @@ struct peer {
     uint64_t ping_number;
     uint32_t round_trip_us;
     struct core_timer timer;                /* greeting, keepalive, silence */
-    struct bucket frames, records, tunnels; /* rates */
+    struct bucket frames, records, tunnels, tellings; /* rates */
+    struct relay_list *told; /* of relays, by it (relays.c); NULL: nothing */
+    uint64_t told_digest;    /* of what we told it of relays last */
     struct core *core;
     struct peer *other;     /* the other end is in this process */
     struct host *host;      /* that we dialled */
@@ -308,6 +311,7 @@ struct core {
     unsigned query_count;
     struct forward *forward;
     struct reservation *reservations;
+    struct relays relays;
 
     struct call_table *calls;
     struct event_queue *events;

@@ -58,6 +58,7 @@ void peer_forget(struct peer *peer)
     core_timer_stop(core, &peer->timer);
     if (peer->host)
         peer->host->peer = NULL;
+    free(peer->told);
     free(peer);
 }
 
@@ -70,6 +71,7 @@ void peer_drop(struct peer *peer, const char *why)
         peer->host->peer = NULL;
     if (peer->role->on_gone)
         peer->role->on_gone(peer->core, peer, why);
+    relays_on_gone(peer->core, peer);
     free(peer);
 }
 
@@ -241,6 +243,7 @@ void local_open(struct core *core)
                     supernode_side);
     peer_ready(node_side, &role_upstream);
     attach_add(core, node_side);
+    relays_on_ready(core, supernode_side);
 }
 
 void local_deliver(struct core *core)

@@ -44,6 +44,7 @@ static void add(struct core *core, struct peer *peer)
     log_info(LOG_OVERLAY, NULL, "linked to fellow supernode %s (%s)", peer->address, peer->site);
     registry_on_fellow_ready(core, peer);
     forward_on_fellow_ready(core, peer);
+    relays_on_ready(core, peer);
     attach_wake(core);
 }
 
@@ -104,6 +105,7 @@ const struct role role_fellow = {
             [SALLYPORT__ENVELOPE__BODY_FOUND] = query_on_found,
             [SALLYPORT__ENVELOPE__BODY_ROUTE] = forward_on_route_of_fellow,
             [SALLYPORT__ENVELOPE__BODY_ROUTE_FAILED] = forward_on_route_failed,
+            [SALLYPORT__ENVELOPE__BODY_RELAYS] = relays_on_relays,
         },
     .on_gone = on_fellow_gone,
 };

@@ -58,7 +58,7 @@ void serve_welcome(struct core *core, struct peer *peer)
     peer_send(peer, &envelope);
 }
 
-static void accept_client(struct core *core, struct peer *peer)
+static void accept_client(struct core *core, struct peer *peer, const Sallyport__Hello *hello)
 {
     struct peer *older;
 
@@ -79,6 +79,8 @@ static void accept_client(struct core *core, struct peer *peer)
     peer_ready(peer, &role_client);
     HASH_ADD_KEYPTR(hh_node, core->clients, peer->node, OVERLAY_NODE_ID_BYTES, peer);
     core->client_count++;
+    relays_on_hello(core, peer, hello);
+    relays_on_ready(core, peer);
     log_debug(LOG_OVERLAY, NULL, "serving %s (%s)", peer->site, peer->address);
 }
 
@@ -92,7 +94,7 @@ static void on_hello(struct core *core, struct peer *peer, const Sallyport__Enve
                (CONF_ROLE_GATEWAY | CONF_ROLE_CLIENT | CONF_ROLE_RELAY | CONF_ROLE_SUPERNODE)))
         refuse(peer, "its certificate grants no role");
     else
-        accept_client(core, peer);
+        accept_client(core, peer, envelope->hello);
 }
 
 static void on_client_gone(struct core *core, struct peer *peer, const char *why)
@@ -129,6 +131,7 @@ const struct role role_client = {
             [SALLYPORT__ENVELOPE__BODY_LOOKUP] = query_on_lookup,
             [SALLYPORT__ENVELOPE__BODY_ROUTE] = forward_on_route_of_client,
             [SALLYPORT__ENVELOPE__BODY_RESERVE] = reserve_on_reserve,
+            [SALLYPORT__ENVELOPE__BODY_RELAYS] = relays_on_relays,
         },
     .on_gone = on_client_gone,
 };
