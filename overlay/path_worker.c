@@ -136,6 +136,16 @@ void path_worker_leave(struct path_worker *worker)
         finish(worker);
 }
 
+static void on_connection_gone(void *ctx)
+{
+    path_worker_leave(ctx);
+}
+
+struct bundle_host path_worker_host(struct path_worker *worker)
+{
+    return (struct bundle_host){worker->loop, &worker->lingering, on_connection_gone, worker};
+}
+
 static void on_poll_closed(uv_handle_t *handle)
 {
     path_worker_leave(handle->data);

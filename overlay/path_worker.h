@@ -12,6 +12,7 @@
 #ifndef OVERLAY_PATH_WORKER_H
 #define OVERLAY_PATH_WORKER_H
 
+#include "overlay/bundle.h"
 #include "overlay/candidate.h"
 #include "overlay/path.h"
 #include "overlay/path_post.h"
@@ -215,6 +216,8 @@ void path_worker_unlisten(struct path_worker *worker, uint32_t ssrc);
 
 /* Worker: one of `lingering` is gone. */
 void path_worker_leave(struct path_worker *worker);
+/* Worker: for bundles of its ways. */
+struct bundle_host path_worker_host(struct path_worker *worker);
 
 /* What the worker side needs of `struct paths`; fixed from paths_open on. */
 const struct paths_settings *paths_get_settings(const struct paths *paths);

@@ -42,7 +42,7 @@ static void forward(struct relay_end *from, const uint8_t *packet, size_t bytes)
     struct relay_end *to = other_end(from);
     uint64_t now_ms = uv_now(worker->loop);
 
-    if (!to->pipe.stream) {
+    if (bundle_count(&to->bundle) == 0) {
         worker->figures.missing++;
         return;
     }
@@ -53,7 +53,7 @@ static void forward(struct relay_end *from, const uint8_t *packet, size_t bytes)
     from->tunnel->active_ms = now_ms;
     worker->figures.packets++;
     worker->figures.bytes += bytes;
-    relay_pipe_send(&to->pipe, packet, bytes, now_ms); /* one that fails is told by on_down */
+    bundle_send(&to->bundle, packet, bytes); /* one that fails is told by on_lost */
 }
 
 /* ---- ends -------------------------------------------------------------------------------------
@@ -66,52 +66,48 @@ static void on_stream_gone(void *ctx)
     leave(ctx);
 }
 
-static void drop_end(struct relay_end *end)
+/* The end loses its connections, or has none any more. */
+static void end_is_gone(struct relay_end *end)
 {
     struct relay_worker *worker = end->tunnel->worker;
 
-    if (!end->pipe.stream)
-        return;
-    worker->figures.late += end->pipe.queue.dropped;
-    end->pipe.queue.dropped = 0;
-    worker->lingering++;
-    tls_stream_close_then(end->pipe.stream, on_stream_gone, worker);
-    relay_pipe_fini(&end->pipe);
-    if (!other_end(end)->pipe.stream)
+    worker->figures.late += end->bundle.queue.dropped;
+    end->bundle.queue.dropped = 0;
+    bundle_fini(&end->bundle);
+    if (bundle_count(&other_end(end)->bundle) == 0)
         atomic_fetch_sub_explicit(worker->tunnel_count, 1, memory_order_relaxed);
 }
 
-static void on_data(void *ctx, struct tls_stream *stream, const uint8_t *data, size_t bytes)
+static void drop_end(struct relay_end *end)
 {
-    struct relay_end *end = ctx;
-    uint8_t *packet;
-    size_t packet_bytes;
-    int got;
-
-    (void)stream;
-    while ((got = stream_frames_next(&end->pipe.frames, &data, &bytes, &packet, &packet_bytes)) > 0)
-        forward(end, packet, packet_bytes);
-    if (got < 0)
-        drop_end(end);
+    if (bundle_count(&end->bundle) > 0)
+        end_is_gone(end);
 }
 
-static void on_down(void *ctx, struct tls_stream *stream, const char *why)
+static void on_packet(void *ctx, uint8_t *packet, size_t bytes)
 {
-    (void)stream;
+    forward(ctx, packet, bytes);
+}
+
+static void on_lost(void *ctx, const char *why)
+{
+    struct relay_end *end = ctx;
+
     (void)why;
-    drop_end(ctx);
+    if (bundle_count(&end->bundle) == 0)
+        end_is_gone(end);
 }
 
-static void on_drain(void *ctx, struct tls_stream *stream)
+static const struct bundle_events end_events = {.on_packet = on_packet, .on_lost = on_lost};
+
+static void init_end(struct relay_end *end, struct relay_tunnel *tunnel)
 {
-    struct relay_end *end = ctx;
+    struct relay_worker *worker = tunnel->worker;
+    struct bundle_host host = {worker->loop, &worker->lingering, on_stream_gone, worker};
 
-    (void)stream;
-    relay_pipe_drain(&end->pipe, uv_now(end->tunnel->worker->loop));
+    end->tunnel = tunnel;
+    bundle_init(&end->bundle, &host, &end_events, end);
 }
-
-static const struct tls_stream_events end_events = {
-    .on_data = on_data, .on_down = on_down, .on_drain = on_drain};
 
 static struct relay_tunnel *tunnel_of(struct relay_worker *worker, const uint8_t *id)
 {
@@ -122,7 +118,8 @@ static struct relay_tunnel *tunnel_of(struct relay_worker *worker, const uint8_t
         return tunnel;
     tunnel->worker = worker;
     memcpy(tunnel->id, id, CANDIDATE_TUNNEL_BYTES);
-    tunnel->ends[0].tunnel = tunnel->ends[1].tunnel = tunnel;
+    init_end(&tunnel->ends[0], tunnel);
+    init_end(&tunnel->ends[1], tunnel);
     HASH_ADD(hh, worker->tunnels, id, CANDIDATE_TUNNEL_BYTES, tunnel);
     return tunnel;
 }
@@ -134,20 +131,27 @@ void relay_worker_arrive(struct path_letter *letter)
     struct tls_stream *stream = arrival->stream;
     struct relay_tunnel *tunnel = tunnel_of(worker, arrival->tunnel);
     struct relay_end *end = tunnel ? &tunnel->ends[arrival->is_higher] : NULL;
-    uint8_t frame[4 + RELAY_FRAME_MAX];
+    uint8_t frame[BIND_LENGTH_BYTES + BIND_FRAME_MAX];
 
     free(arrival);
-    if (!end || tls_stream_resume(stream, worker->loop, &end_events, end) < 0) {
+    if (!end) {
         tls_stream_close(stream); /* detached: gone at once */
         return;
     }
-    drop_end(end); /* the newest connection of a node is the one */
-    relay_pipe_start(&end->pipe, stream);
-    end->allowance = (int64_t)worker->bytes_s / 2;
-    end->allowance_ms = tunnel->active_ms = uv_now(worker->loop);
-    if (!other_end(end)->pipe.stream)
+    bool was_missing = bundle_count(&end->bundle) == 0;
+    bool is_first = was_missing && bundle_count(&other_end(end)->bundle) == 0;
+    if (is_first)
         atomic_fetch_add_explicit(worker->tunnel_count, 1, memory_order_relaxed);
-    tls_stream_send(stream, frame, relay_bound_encode("", frame));
+    if (bundle_resume(&end->bundle, stream, frame, relay_bound_encode("", frame)) < 0) {
+        if (is_first)
+            atomic_fetch_sub_explicit(worker->tunnel_count, 1, memory_order_relaxed);
+        return;
+    }
+    tunnel->active_ms = uv_now(worker->loop);
+    if (was_missing) {
+        end->allowance = (int64_t)worker->bytes_s / 2;
+        end->allowance_ms = tunnel->active_ms;
+    }
 }
 
 /* ---- life -------------------------------------------------------------------------------------

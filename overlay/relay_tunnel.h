@@ -2,10 +2,10 @@
 #ifndef OVERLAY_RELAY_TUNNEL_H
 #define OVERLAY_RELAY_TUNNEL_H
 
+#include "overlay/bundle.h"
 #include "overlay/candidate.h"
 #include "overlay/path_post.h"
 #include "overlay/relay.h"
-#include "overlay/relay_pipe.h"
 
 #include <stdatomic.h>
 #include <uthash.h>
@@ -13,12 +13,12 @@
 struct relay_tunnel;
 struct relay_worker;
 
-/* One connection of a tunnel. */
+/* The connections of one of the two nodes. */
 struct relay_end {
     struct relay_tunnel *tunnel;
-    struct relay_pipe pipe; /* its stream: NULL when this end is missing */
-    int64_t allowance;      /* bytes that may come in now */
-    uint64_t allowance_ms;  /* when it was counted */
+    struct bundle bundle;  /* empty: this end is missing */
+    int64_t allowance;     /* bytes that may come in now */
+    uint64_t allowance_ms; /* when it was counted */
 };
 
 struct relay_tunnel {

@@ -302,15 +302,31 @@ int tls_stream_send(struct tls_stream *stream, const uint8_t *data, size_t bytes
     return 0;
 }
 
-size_t tls_stream_queued(const struct tls_stream *stream)
+/* What the kernel says about the socket's queue; 0 when it cannot. */
+static size_t ask_kernel(const struct tls_stream *stream, unsigned long question)
 {
     uv_os_fd_t fd;
-    int unsent = 0;
+    int bytes = 0;
 
-    if (stream->tcp && uv_fileno((uv_handle_t *)stream->tcp, &fd) == 0 &&
-        ioctl(fd, SIOCOUTQNSD, &unsent) < 0)
-        unsent = 0;
-    return waiting(stream) + (size_t)unsent;
+    if (!stream->tcp || uv_fileno((uv_handle_t *)stream->tcp, &fd) < 0 ||
+        ioctl(fd, question, &bytes) < 0)
+        return 0;
+    return (size_t)bytes;
+}
+
+size_t tls_stream_queued(const struct tls_stream *stream)
+{
+    return waiting(stream) + ask_kernel(stream, SIOCOUTQNSD);
+}
+
+uint64_t tls_stream_sent(const struct tls_stream *stream)
+{
+    return stream->handed + (stream->out ? BIO_ctrl_pending(stream->out) : 0);
+}
+
+uint64_t tls_stream_acknowledged(const struct tls_stream *stream)
+{
+    return tls_stream_sent(stream) - waiting(stream) - ask_kernel(stream, SIOCOUTQ);
 }
 
 void tls_stream_limit_unsent(struct tls_stream *stream, unsigned bytes)

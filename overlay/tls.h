@@ -1,6 +1,6 @@
 /* overlay/tls.h: one TLS 1.3 connection on a libuv TCP handle, mutual certificates of the realm.
  *
- * Used by links (link.c), by the relay and by a path's way through a relay. A stream lives on one
+ * Used by links (link.c) and by whatever carries media over TCP (bundle.h). A stream lives on one
  * loop; tls_stream_move carries it to another one (listener -> worker) after its handshake. Thread:
  * that of its loop.
  */
@@ -49,6 +49,10 @@ int tls_stream_send(struct tls_stream *stream, const uint8_t *data, size_t bytes
 /* Bytes handed over but not yet taken by the kernel: uv's queue plus what TCP has not sent
  * (SIOCOUTQNSD). */
 size_t tls_stream_queued(const struct tls_stream *stream);
+/* Bytes that were ever to be sent, as TLS made them; and how many of them the other side's TCP has
+ * acknowledged (SIOCOUTQ). Their difference is what is on its way. */
+uint64_t tls_stream_sent(const struct tls_stream *stream);
+uint64_t tls_stream_acknowledged(const struct tls_stream *stream);
 /* For voice: the kernel takes no more once so many bytes are unsent (TCP_NOTSENT_LOWAT); the rest
  * waits here, and on_drain tells when it is gone. Once up. */
 void tls_stream_limit_unsent(struct tls_stream *stream, unsigned bytes);

@@ -73,6 +73,7 @@ struct tls_stream {
     BIO *in, *out; /* the SSL's */
     struct identity_verdict verdict;
     struct tls_write *writing; /* one at a time, so that a move knows what is left */
+    uint64_t handed;           /* bytes given to libuv, ever */
     uint8_t *unread;           /* plain bytes given back by the owner */
     size_t unread_bytes;
 

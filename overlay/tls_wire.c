@@ -173,6 +173,7 @@ void tls_wire_flush(struct tls_stream *stream)
     size_t done = put > 0 ? (size_t)put : 0;
     if (error == 0 && done < (size_t)pending)
         error = write_later(stream, data + done, (size_t)pending - done);
+    stream->handed += (size_t)pending;
     (void)BIO_reset(stream->out);
     if (error < 0 && stream->state < TLS_DOWN)
         tls_fail(stream, "%s", uv_strerror(error));
@@ -199,6 +200,7 @@ int tls_wire_reclaim(struct tls_stream *stream)
     if (behind)
         is_kept = is_kept && BIO_write(stream->out, behind, (int)pending) == (int)pending;
     free(behind);
+    stream->handed -= left;
     stream->writing = NULL;
     return is_kept ? 0 : -ENOMEM;
 }

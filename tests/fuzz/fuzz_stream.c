@@ -7,14 +7,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-static void first_frame(const uint8_t **data, size_t *bytes, struct relay_first *first)
+static void first_frame(const uint8_t **data, size_t *bytes, struct bind_first *first)
 {
     uint8_t tunnel[CANDIDATE_TUNNEL_BYTES];
-    char refused[RELAY_REASON_MAX];
+    char refused[BIND_REASON_MAX];
     const uint8_t *frame;
     size_t frame_bytes;
 
-    if (relay_first_take(first, data, bytes, &frame, &frame_bytes) <= 0)
+    if (bind_first_take(first, data, bytes, &frame, &frame_bytes) <= 0)
         return;
     relay_bind_decode(frame, frame_bytes, tunnel);
     if (relay_bound_decode(frame, frame_bytes, refused) == 0)
@@ -25,7 +25,7 @@ static void first_frame(const uint8_t **data, size_t *bytes, struct relay_first 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    struct relay_first first = {0};
+    struct bind_first first = {0};
     struct stream_frames frames = {0};
     struct stream_queue queue = {0};
     uint64_t now_ms = 0;

@@ -378,8 +378,8 @@ static void the_relay_takes_over_when_udp_stops(void **state)
 struct client {
     struct tls_stream *stream;
     struct lab *lab;
-    struct relay_first first;
-    char refused[RELAY_REASON_MAX];
+    struct bind_first first;
+    char refused[BIND_REASON_MAX];
     bool is_up, is_answered, is_down, is_closed;
     size_t bytes; /* after the RelayBound */
 };
@@ -401,7 +401,7 @@ static void client_on_data(void *ctx, struct tls_stream *stream, const uint8_t *
 
     (void)stream;
     if (!client->is_answered &&
-        relay_first_take(&client->first, &data, &bytes, &frame, &frame_bytes) > 0) {
+        bind_first_take(&client->first, &data, &bytes, &frame, &frame_bytes) > 0) {
         assert_int_equal(relay_bound_decode(frame, frame_bytes, client->refused), 0);
         client->is_answered = true;
     }
@@ -434,7 +434,7 @@ static void client_dial(struct client *client, struct relayed *relayed,
 
 static void client_bind(struct client *client, const uint8_t *tunnel)
 {
-    uint8_t frame[4 + RELAY_FRAME_MAX];
+    uint8_t frame[BIND_LENGTH_BYTES + BIND_FRAME_MAX];
 
     tls_stream_send(client->stream, frame, relay_bind_encode(tunnel, frame));
     assert_true(lab_run(client->lab, lab_flag, &client->is_answered, 3000));
@@ -508,35 +508,53 @@ static bool has_bytes(void *arg)
     return ((struct client *)arg)->bytes > 0;
 }
 
-/* Frames behind the RelayBind in the same packet are not lost; a second connection of a node
- * replaces the first. */
-static void the_newest_connection_of_a_node_is_the_one(void **state)
+static bool has_ten_frames(void *arg)
+{
+    struct client *clients = arg;
+
+    return clients[0].bytes + clients[1].bytes == 10 * 5;
+}
+
+/* Frames behind the RelayBind in the same packet are not lost; a node has two connections, which
+ * share what comes for it, and a third one replaces the first. */
+static void the_two_newest_connections_of_a_node_count(void **state)
 {
     struct relayed *relayed = *state;
-    struct client berlin, paris, again;
-    uint8_t bytes[4 + RELAY_FRAME_MAX + 16];
+    struct client berlin, paris[3];
+    uint8_t bytes[BIND_LENGTH_BYTES + BIND_FRAME_MAX + 16];
 
     reserve_between(relayed, (const char *)tunnel_a);
-    client_dial(&paris, relayed, relayed->paris.identity);
-    client_bind(&paris, tunnel_a);
+    client_dial(&paris[0], relayed, relayed->paris.identity);
+    client_bind(&paris[0], tunnel_a);
     client_dial(&berlin, relayed, relayed->berlin.identity);
     size_t count = relay_bind_encode(tunnel_a, bytes);
     memcpy(bytes + count, "\0\5hello", 7);
     tls_stream_send(berlin.stream, bytes, count + 7);
-    assert_true(lab_run(&relayed->lab, has_bytes, &paris, 3000));
-    assert_int_equal(paris.bytes, 7);
+    assert_true(lab_run(&relayed->lab, has_bytes, &paris[0], 3000));
+    assert_int_equal(paris[0].bytes, 7);
 
-    client_dial(&again, relayed, relayed->paris.identity);
-    client_bind(&again, tunnel_a);
-    assert_string_equal(again.refused, "");
-    assert_true(lab_run(&relayed->lab, lab_flag, &paris.is_down, 3000));
-    tls_stream_send(berlin.stream, (const uint8_t *)"\0\3you", 5);
-    assert_true(lab_run(&relayed->lab, has_bytes, &again, 3000));
-    assert_int_equal(paris.bytes, 7);
+    client_dial(&paris[1], relayed, relayed->paris.identity);
+    client_bind(&paris[1], tunnel_a);
+    paris[0].bytes = 0;
+    for (int i = 0; i < 10; i++)
+        tls_stream_send(berlin.stream, (const uint8_t *)"\0\3you", 5);
+    assert_true(lab_run(&relayed->lab, has_ten_frames, paris, 3000));
+    assert_int_equal(paris[0].bytes, paris[1].bytes);
+    assert_false(paris[0].is_down);
+
+    client_dial(&paris[2], relayed, relayed->paris.identity);
+    client_bind(&paris[2], tunnel_a);
+    assert_string_equal(paris[2].refused, "");
+    assert_true(lab_run(&relayed->lab, lab_flag, &paris[0].is_down, 3000));
+    paris[1].bytes = 0;
+    for (int i = 0; i < 10; i++)
+        tls_stream_send(berlin.stream, (const uint8_t *)"\0\3you", 5);
+    assert_true(lab_run(&relayed->lab, has_ten_frames, &paris[1], 3000));
+    assert_false(paris[1].is_down);
     assert_int_equal(relay_tunnel_count(relayed->supernode.relay), 1);
     client_close(&berlin);
-    client_close(&paris);
-    client_close(&again);
+    for (int i = 0; i < 3; i++)
+        client_close(&paris[i]);
 }
 
 /* A path whose connection to the relay ends in the middle of a call comes back by itself. */
@@ -617,7 +635,7 @@ static void do_figures(void *arg)
 
     figures->figures = worker->figures;
     for (int i = 0; tunnel && i < 2; i++)
-        figures->figures.late += tunnel->ends[i].pipe.queue.dropped;
+        figures->figures.late += tunnel->ends[i].bundle.queue.dropped;
 }
 
 static struct relay_figures figures_of(struct relayed *relayed)
@@ -695,7 +713,7 @@ int main(void)
                                         teardown),
         TEST(only_the_two_ends_may_bind),
         TEST(malformed_binds_are_refused),
-        TEST(the_newest_connection_of_a_node_is_the_one),
+        TEST(the_two_newest_connections_of_a_node_count),
         TEST(a_lost_connection_is_dialled_again),
         TEST(too_long_a_frame_ends_the_connection),
         TEST(an_idle_tunnel_is_given_back),
