@@ -83,6 +83,11 @@ int encoder_encode(struct encoder *encoder, const int16_t *pcm, int samples, uin
     return encoder->ops->encode(encoder, pcm, samples, payload);
 }
 
+bool encoder_wants_repeat(const struct encoder *encoder)
+{
+    return encoder->ops->wants_repeat && encoder->ops->wants_repeat(encoder);
+}
+
 void encoder_set_loss(struct encoder *encoder, int per_mille)
 {
     if (encoder->ops->set_loss)

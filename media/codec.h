@@ -38,6 +38,9 @@ void encoder_free(struct encoder *encoder);
 int encoder_encode(struct encoder *encoder, const int16_t *pcm, int samples, uint8_t *payload);
 /* What the far end reports lost: more redundancy, if the codec has any. */
 void encoder_set_loss(struct encoder *encoder, int per_mille);
+/* Whether packets get lost while the packet made last says nothing of the frame before it: then
+ * that frame's packet is worth sending twice. */
+bool encoder_wants_repeat(const struct encoder *encoder);
 
 /* ---- for the codec files ----------------------------------------------------------------------
  */
@@ -58,6 +61,7 @@ struct codec_ops {
     void (*encoder_free)(struct encoder *encoder);
     int (*encode)(struct encoder *encoder, const int16_t *pcm, int samples, uint8_t *payload);
     void (*set_loss)(struct encoder *encoder, int per_mille); /* NULL: means nothing to it */
+    bool (*wants_repeat)(const struct encoder *encoder);      /* NULL: never */
 };
 /* First member of each codec's own states. */
 struct decoder {

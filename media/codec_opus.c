@@ -17,6 +17,9 @@
 /* Before the first reports: the first loss of a call is covered already. */
 #define LOSS_START_PERCENT 5
 #define LOSS_MAX_PERCENT 25
+/* A path that lost something is taken for a bad one for half a minute (RTCP comes every two
+ * seconds): what the repeats make good for is no loss in the reports any more. */
+#define REPEAT_REPORTS 15
 
 struct opus_decoder {
     struct decoder base;
@@ -29,6 +32,8 @@ struct opus_encoder {
     OpusEncoder *state;
     int rate;
     int loss_percent; /* 0: the path is clean, no redundancy */
+    int repeating;    /* for so many reports more, if they tell of no loss */
+    bool is_covered;  /* the packet made last carries the frame before it */
 };
 
 static struct decoder *opus_side_decoder_new(int rate)
@@ -136,6 +141,7 @@ static struct encoder *opus_side_encoder_new(int rate)
     opus_encoder_ctl(state, OPUS_SET_SIGNAL(OPUS_SIGNAL_VOICE));
     opus_encoder_ctl(state, OPUS_SET_INBAND_FEC(1));
     expect_loss(encoder, LOSS_START_PERCENT);
+    encoder->repeating = 1;
     return &encoder->base;
 }
 
@@ -149,6 +155,7 @@ static int encode(struct encoder *base, const int16_t *pcm, int samples, uint8_t
 {
     struct opus_encoder *encoder = (struct opus_encoder *)base;
     int bytes = opus_encode(encoder->state, pcm, samples, payload, CODEC_PAYLOAD_MAX);
+    encoder->is_covered = bytes > 0 && has_previous(payload, (size_t)bytes);
     return bytes > 0 ? bytes : -EINVAL;
 }
 
@@ -163,6 +170,18 @@ static void set_loss(struct encoder *base, int per_mille)
         percent = encoder->loss_percent - (encoder->loss_percent - percent + 3) / 4;
     if (percent != encoder->loss_percent)
         expect_loss(encoder, percent);
+    if (per_mille > 0)
+        encoder->repeating = REPEAT_REPORTS;
+    else if (encoder->repeating > 0)
+        encoder->repeating--;
+}
+
+/* The library puts redundancy only beside frames that it takes for voice. Tones and music have
+ * none, and what it makes up for those is bad for 40 to 120 ms: its predictors go on from there. */
+static bool wants_repeat(const struct encoder *base)
+{
+    const struct opus_encoder *encoder = (const struct opus_encoder *)base;
+    return encoder->repeating > 0 && !encoder->is_covered;
 }
 
 static const int ptimes_ms[] = {10, 20, 40, 60, 0};
@@ -181,4 +200,5 @@ const struct codec_ops codec_opus = {
     .encoder_free = encoder_release,
     .encode = encode,
     .set_loss = set_loss,
+    .wants_repeat = wants_repeat,
 };

@@ -80,6 +80,9 @@ static void send_frame(struct encode *encode, const int16_t *pcm, uint64_t now_u
         .payload = payload,
         .payload_bytes = (size_t)bytes,
     };
+    /* In front of the next one, so that it makes good for a loss without anybody waiting. */
+    if (bytes > 0 && !encode->marker && encoder_wants_repeat(encode->encoder))
+        leg_repeat(encode->leg);
     if (bytes > 0)
         send_packet(encode, &rtp, now_us);
     encode->timestamp += units(encode, encode->frame_samples);

@@ -218,6 +218,12 @@ bool leg_send(struct leg *leg, struct rtp_header *rtp, enum leg_how how, uint64_
     return true;
 }
 
+void leg_repeat(struct leg *leg)
+{
+    if (leg->ops->repeat && leg_can_send(leg))
+        leg->ops->repeat(leg);
+}
+
 /* ---- time ------------------------------------------------------------------------------------ */
 
 static uint64_t sooner(uint64_t a, uint64_t b)

@@ -39,6 +39,8 @@ struct leg_ops {
     bool (*is_ready)(const struct leg *leg);
     /* `packet` has room for SRTP_TRAILER_MAX bytes behind it. */
     int (*send)(struct leg *leg, bool rtcp, uint8_t *packet, size_t bytes);
+    /* Sends the last RTP packet once more. NULL: the far end would not drop doubles. */
+    void (*repeat)(struct leg *leg);
     /* Where sound from the other side is written to when this leg sends no packets. */
     const struct decode_sink *sink;
     /* The other leg hears itself. */
@@ -117,6 +119,8 @@ void leg_hear_rtcp(struct leg *leg, const uint8_t *packet, size_t bytes, uint64_
  * not sent: the leg must not send now, or sends a digit of our own. */
 enum leg_how { LEG_FORWARDED, LEG_TRANSCODED, LEG_OWN };
 bool leg_send(struct leg *leg, struct rtp_header *rtp, enum leg_how how, uint64_t now_us);
+/* Sends the last one again, if the kind of leg has a use for that. */
+void leg_repeat(struct leg *leg);
 
 /* leg_peer.c: a packet from the overlay. */
 void leg_peer_receive(struct leg *leg, uint8_t *packet, size_t bytes, uint64_t now_us);

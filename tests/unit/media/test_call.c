@@ -78,7 +78,8 @@ static void check(const struct pair *pair, bool clean)
     assert_true(seconds < 1.51);
 }
 
-/* Forwarded from node to phone: the holes of the wire are handed on, and nothing else happens. */
+/* Forwarded from node to phone: the holes of the wire are handed on, but for those that our own
+ * encoder's repeats have filled. Nothing else happens. */
 static void check_holes(const struct pair *pair)
 {
     const struct phone *to = &pair->to;
@@ -93,7 +94,9 @@ static void check_holes(const struct pair *pair)
         if (at > (uint16_t)(newest - first))
             newest = to->header[i].sequence;
     }
-    assert_int_equal(to->arrived, FRAMES - pair->there.lost);
+    if (pair->from.codec == CODEC_OPUS)
+        assert_int_equal(to->arrived, FRAMES - pair->there.lost);
+    assert_in_range(to->arrived, FRAMES - pair->there.lost, FRAMES);
     assert_int_equal((uint16_t)(newest - first), FRAMES - 1);
 }
 

@@ -193,6 +193,42 @@ static void opus_takes_a_lost_frame_from_the_next(void **state)
     decode_free(decode);
 }
 
+/* A tone is no voice to the encoder: after a while its packets carry nothing of the one before. */
+static int repeats_wanted(struct encoder *encoder, int from, int frames)
+{
+    int wanted = 0;
+    for (int i = from; i < from + frames; i++) {
+        int16_t pcm[160];
+        uint8_t payload[CODEC_PAYLOAD_MAX];
+        tone(pcm, 160, 8000, 440, i * 160);
+        assert_true(encoder_encode(encoder, pcm, 160, payload) > 0);
+        wanted += encoder_wants_repeat(encoder);
+    }
+    return wanted;
+}
+
+static void opus_wants_repeated_what_it_does_not_cover(void **state)
+{
+    struct encoder *encoder = encoder_new(CODEC_OPUS, 8000);
+    (void)state;
+    repeats_wanted(encoder, 0, 500);
+    assert_int_equal(repeats_wanted(encoder, 500, 50), 50); /* until more is known */
+    encoder_set_loss(encoder, 0);
+    assert_int_equal(repeats_wanted(encoder, 550, 50), 0);
+    encoder_set_loss(encoder, 20);
+    assert_int_equal(repeats_wanted(encoder, 600, 50), 50);
+    for (int report = 0; report < 14; report++)
+        encoder_set_loss(encoder, 0);
+    assert_int_equal(repeats_wanted(encoder, 650, 50), 50); /* losses come now and then */
+    encoder_set_loss(encoder, 0);
+    assert_int_equal(repeats_wanted(encoder, 700, 50), 0);
+    encoder_free(encoder);
+    encoder = encoder_new(CODEC_PCMA, 8000);
+    encoder_set_loss(encoder, 20);
+    assert_int_equal(repeats_wanted(encoder, 0, 10), 0);
+    encoder_free(encoder);
+}
+
 static void a_long_outage_is_not_made_up(void **state)
 {
     struct media_stats stats = {0};
@@ -247,6 +283,7 @@ int main(void)
         cmocka_unit_test(nonsense_is_refused),
         cmocka_unit_test(lost_frames_are_filled_in),
         cmocka_unit_test(opus_takes_a_lost_frame_from_the_next),
+        cmocka_unit_test(opus_wants_repeated_what_it_does_not_cover),
         cmocka_unit_test(a_long_outage_is_not_made_up),
         cmocka_unit_test(rates_are_changed),
     };
