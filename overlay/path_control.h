@@ -1,5 +1,5 @@
-/* overlay/path_control.h: what the control thread knows about paths; private to path_control.c and
- * path_offer.c. */
+/* overlay/path_control.h: what the control thread knows about paths; private to path_control.c,
+ * path_offer.c and path_hosts.c. */
 #ifndef OVERLAY_PATH_CONTROL_H
 #define OVERLAY_PATH_CONTROL_H
 
@@ -29,7 +29,7 @@ struct paths {
     void (*on_closed)(void *ctx);
     void *on_closed_ctx;
 
-    /* this machine (path_offer.c), looked at again when older than a few seconds */
+    /* this machine (path_hosts.c), looked at again when older than a few seconds */
     struct sockaddr_storage hosts[PATHS_HOSTS_MAX];
     int host_count;
     uint64_t hosts_ms;
@@ -55,5 +55,12 @@ struct path *paths_find_shared(const struct paths *paths, const uint8_t *peer, i
 bool paths_has_room(const struct paths *paths, const uint8_t *peer);
 /* Gives the path one more call. */
 int paths_take_ssrc(struct paths *paths, struct path *path, uint32_t *ssrc);
+
+/* path_hosts.c: looks at this machine again, unless it was done just now. */
+void paths_refresh_hosts(struct paths *paths);
+/* May relays be dialled at loopback addresses? */
+bool paths_is_loopback_realm(const struct paths *paths);
+/* Adds the addresses of the path's worker as candidates. */
+void paths_add_own(const struct path *path, struct candidate_path *ours);
 
 #endif

@@ -6,72 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HOSTS_AGE_MS 3000
-
-/* ---- this machine -----------------------------------------------------------------------------
- */
-
-static void refresh_hosts(struct paths *paths)
-{
-    uint64_t now_ms = uv_now(paths->settings.control);
-
-    if (paths->hosts_ms && now_ms < paths->hosts_ms + HOSTS_AGE_MS)
-        return;
-    paths->hosts_ms = now_ms ? now_ms : 1;
-    /* the port only has to be one: candidates get that of their worker */
-    paths->host_count = path_socket_hosts(1, paths->hosts, PATHS_HOSTS_MAX);
-    paths->is_loopback = paths->host_count == 0 || candidate_is_loopback(&paths->hosts[0]);
-    paths->own_count = 0;
-    for (int w = 0; w < paths->worker_count; w++) {
-        if (!paths->workers[w].socket)
-            continue;
-        for (int i = 0; i < paths->host_count; i++) {
-            struct sockaddr_storage *own = &paths->own[paths->own_count++];
-            *own = paths->hosts[i];
-            address_set_port(own, path_socket_port(paths->workers[w].socket));
-        }
-    }
-}
-
-static bool is_loopback_text(const char *text)
-{
-    struct sockaddr_storage address;
-
-    return address_parse(text, &address) == 0 && candidate_is_loopback(&address);
-}
-
-/* A realm whose supernodes are named by loopback addresses lives on this machine. */
-static bool is_loopback_realm(const struct paths *paths)
-{
-    const struct paths_settings *settings = &paths->settings;
-
-    if (paths->is_loopback)
-        return true;
-    for (int i = 0; i < identity_supernode_count(settings->identity); i++)
-        if (is_loopback_text(identity_supernode(settings->identity, i)))
-            return true;
-    for (int i = 0; i < settings->conf->supernode_count; i++)
-        if (is_loopback_text(settings->conf->supernodes[i]))
-            return true;
-    return false;
-}
-
 /* ---- ours -------------------------------------------------------------------------------------
  */
-
-static void add_hosts(const struct path *path, struct candidate_path *ours)
-{
-    const struct paths *paths = path->paths;
-
-    if (!path->worker->socket)
-        return;
-    for (int i = 0; i < paths->host_count && ours->count < CANDIDATES_MAX; i++) {
-        struct candidate *candidate = &ours->candidates[ours->count++];
-        candidate->kind = CANDIDATE_UDP;
-        candidate->address = paths->hosts[i];
-        address_set_port(&candidate->address, path_socket_port(path->worker->socket));
-    }
-}
 
 /* Asks for the tunnel again with each call: the home may have changed or forgotten it. */
 static bool reserve(struct path *path)
@@ -96,7 +32,7 @@ static int describe(const struct path *path, bool with_key, bool with_relay, str
     memcpy(ours.id, path->id, PATH_ID_BYTES);
     memcpy(ours.key, path->key, PATH_KEY_BYTES);
     memcpy(ours.instance, path->paths->instance, PATH_INSTANCE_BYTES);
-    add_hosts(path, &ours);
+    paths_add_own(path, &ours);
     if (with_relay && ours.count < CANDIDATES_MAX)
         ours.candidates[ours.count++] = path->control.relay;
     return candidate_path_encode(&ours, out);
@@ -198,7 +134,7 @@ static bool judge(struct path *path, const struct candidate_path *theirs, struct
 {
     struct paths *paths = path->paths;
     struct candidate_policy udp = {path->is_loopback_allowed, paths->own, paths->own_count};
-    struct candidate_policy relay = {.is_loopback_allowed = is_loopback_realm(paths)};
+    struct candidate_policy relay = {.is_loopback_allowed = paths_is_loopback_realm(paths)};
     char text[ADDRESS_TEXT_MAX];
     bool has_relay = false;
 
@@ -239,7 +175,7 @@ int paths_offer(struct paths *paths, const struct certificate *peer, struct core
     if (memcmp(peer->node, identity_certificate(paths->settings.identity)->node,
                sizeof peer->node) == 0)
         return -ELOOP;
-    refresh_hosts(paths);
+    paths_refresh_hosts(paths);
     path = paths_find_shared(paths, peer->node, birth.worker);
     if (!path) {
         randombytes_buf(birth.id, sizeof birth.id);
@@ -300,7 +236,7 @@ int paths_accept(struct paths *paths, const struct certificate *peer, const stru
     if (memcmp(peer->node, identity_certificate(paths->settings.identity)->node,
                sizeof peer->node) == 0)
         return -ELOOP;
-    refresh_hosts(paths);
+    paths_refresh_hosts(paths);
     if ((err = accept_path(paths, peer, &theirs, &path)) < 0)
         return err;
     if ((err = paths_take_ssrc(paths, path, ssrc_in)) < 0)
@@ -330,7 +266,7 @@ int paths_learn(struct paths *paths, void *handle, const struct core_path *data)
         return err;
     if (memcmp(theirs.id, path->id, PATH_ID_BYTES) != 0)
         return -EINVAL;
-    refresh_hosts(paths);
+    paths_refresh_hosts(paths);
 
     struct news *news = news_new(path, true);
     news->is_restarted = note_instance(path, &theirs);
