@@ -96,8 +96,14 @@ static void on_end(void *ctx, const struct call_cause *cause)
     call_leg_ended(leg, cause);
 }
 
-static const struct overlay_call_events events = {on_ringing, on_media, on_answer,
-                                                  on_digit,   on_path,  on_end};
+static const struct overlay_call_events events = {
+    .on_ringing = on_ringing,
+    .on_media = on_media,
+    .on_answer = on_answer,
+    .on_digit = on_digit,
+    .on_path = on_path,
+    .on_end = on_end,
+};
 
 /* ---- what we tell it --------------------------------------------------------------------------
  */

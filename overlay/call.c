@@ -220,6 +220,13 @@ void core_on_path(struct core *core, void *path, const char *text)
     }
 }
 
+void core_on_path_note(struct core *core, void *path, const char *event, const char *text)
+{
+    for (struct overlay_call *call = core->calls->by_name; call; call = call->hh.next)
+        if (call->has_path && call->path == path)
+            event_note_path(call, event, text);
+}
+
 int core_call_media(struct overlay_call *call, void **path, struct overlay_port *port)
 {
     if (!call->has_keys || (!call->has_path && call->core->io.path_offer))

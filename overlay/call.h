@@ -11,6 +11,7 @@
  *   call_accept.c   incoming: the offer and what is refused
  *   call_reply.c    replies, updates, digits: what each body means
  *   call_message.c  numbers, acknowledgements, repetition, order
+ *   call_note.c     what the journal is told
  *   call_seal.c     sealing, signing, opening
  *
  * A `struct overlay_call` lives as long as the gateway holds it or the far end may still be told
@@ -74,7 +75,7 @@ struct call_errand {
     struct record_list records; /* in the order in which they are tried */
     int next_record;
     bool was_fresh; /* the directory was asked anew */
-    uint64_t start_ms;
+    uint64_t start_ms, offered_ms;
     core_link failed[UPSTREAMS_MAX]; /* by which the offer could not be delivered */
     int failed_count;
 };
@@ -236,6 +237,18 @@ void call_route_forget(struct core *core, struct call_route *route);
 void call_on_route(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
 void call_on_route_failed(struct core *core, struct peer *peer,
                           const Sallyport__Envelope *envelope);
+
+/* ---- call_note.c ------------------------------------------------------------------------------
+ */
+
+void call_note_found(struct overlay_call *call, const struct record *record, int others);
+void call_note_came(struct overlay_call *call);
+/* `out` was sent by `upstream`, or `error`; not counted in its attempts yet. */
+void call_note_sent(struct overlay_call *call, const struct call_out *out, int error,
+                    core_link upstream);
+void call_note_undelivered(struct overlay_call *call, const struct peer *peer, int why);
+/* Its path was just taken: says so when that is warm. */
+void call_note_warm(struct overlay_call *call);
 
 /* ---- call_seal.c ------------------------------------------------------------------------------
  */

@@ -151,6 +151,8 @@ static void make_call(const struct incoming *in, const struct codec_list *codecs
     log_info(LOG_OVERLAY, call->id, "%s@%s calls %s", in->offer->caller, in->signer->site,
              in->offer->dialled);
     tell_gateway(call, in->offer);
+    call_note_came(call);
+    call_note_warm(call);
 }
 
 static void on_offer(const struct incoming *in)

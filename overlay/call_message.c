@@ -45,7 +45,7 @@ static void remember(struct overlay_call *call, struct call_route *route)
  */
 
 static int send_letter(struct overlay_call *call, const uint8_t *message, size_t bytes, int attempt,
-                       uint32_t number)
+                       uint32_t number, core_link *upstream)
 {
     struct call_letter letter = {
         .to = call->far,
@@ -59,6 +59,8 @@ static int send_letter(struct overlay_call *call, const uint8_t *message, size_t
     int error = call_letter_send(call->core, &letter, route->id, &route->upstream);
 
     route->number = number;
+    if (upstream)
+        *upstream = route->upstream;
     if (error)
         free(route);
     else
@@ -76,8 +78,10 @@ static void probe(struct overlay_call *call)
 static void transmit(struct overlay_call *call, struct call_out *out)
 {
     uint64_t pause_ms = (uint64_t)REPEAT_FIRST_MS << (out->attempt < 6 ? out->attempt : 6);
+    core_link upstream = 0;
+    int error = send_letter(call, out->data, out->bytes, out->attempt, out->number, &upstream);
 
-    send_letter(call, out->data, out->bytes, out->attempt, out->number);
+    call_note_sent(call, out, error, upstream);
     out->attempt++;
     out->next_ms = core_now(call->core) + (pause_ms < REPEAT_MAX_MS ? pause_ms : REPEAT_MAX_MS);
     probe(call);
@@ -140,7 +144,7 @@ void call_send_ack(struct overlay_call *call, uint32_t number)
     /* What comes again was acknowledged in vain: the next Ack takes another way. */
     call->ack_attempt = number == call->acked ? call->ack_attempt + 1 : 0;
     call->acked = number;
-    send_letter(call, data, bytes, call->ack_attempt, 0);
+    send_letter(call, data, bytes, call->ack_attempt, 0, NULL);
     free(data);
     probe(call);
 }
@@ -349,6 +353,7 @@ static void on_refreshed(struct lookup *lookup, int error, struct record_list *f
         if (memcmp(&call->homes, &record->homes, sizeof call->homes) == 0)
             continue;
         call->homes = record->homes;
+        event_note(call, "moved", "%s is attached to another supernode now", call->far->site);
         call_send_again(call);
     }
     record_list_fini(found);
@@ -381,6 +386,7 @@ void call_on_route_failed(struct core *core, struct peer *peer, const Sallyport_
     struct overlay_call *call = route->call;
     uint32_t number = route->number;
     call_route_forget(core, route);
+    call_note_undelivered(call, peer, failed->why);
     if (failed->why == SALLYPORT__ROUTE_FAILED__WHY__BUSY || number == 0)
         return; /* repeated in its time */
     if (call->state == STATE_OFFERING)

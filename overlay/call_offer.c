@@ -32,6 +32,7 @@ static void fail(struct overlay_call *call, enum call_reason reason, const char 
 
     snprintf(text, sizeof text, format, call->errand->name);
     cause = call_cause(reason, text);
+    event_note(call, "failed", "%s", text);
     call_finish(call, &cause);
 }
 
@@ -126,11 +127,14 @@ static void offer_next(struct overlay_call *call)
     call->homes = record->homes;
     if (call->state != STATE_OFFERING)
         call_set_state(call, STATE_OFFERING, record->certificate.site);
+    call_note_found(call, record, errand->records.count - errand->next_record);
     if (take_path(call, &path) < 0) {
         fail(call, CALL_CONGESTION, "no media path to %s can be made");
         return;
     }
+    call_note_warm(call);
     set_offer_timer(call);
+    errand->offered_ms = core_now(call->core);
     send_offer(call, &path);
 }
 
@@ -246,6 +250,8 @@ void call_offer_arrived(struct overlay_call *call)
         return;
     core_timer_stop(call->core, &call->state_timer);
     call_set_state(call, STATE_WAITING, "the offer arrived");
+    event_note(call, "arrived", "%s has the offer, heard after %u ms", call->far->site,
+               (unsigned)(core_now(call->core) - call->errand->offered_ms));
     call_errand_free(call);
 }
 
@@ -267,6 +273,8 @@ void call_offer_timeout(struct overlay_call *call)
     struct call_errand *errand = call->errand;
 
     if (errand->next_record < errand->records.count) {
+        event_note(call, "no-answer", "no sign of %s: the next node of it is tried",
+                   call->far->site);
         take_back(call);
         offer_next(call);
     } else if (call->core->upstream_count == 0) {
@@ -288,6 +296,7 @@ static void record_failed(struct overlay_call *call)
         errand->was_fresh = true;
         core_timer_stop(call->core, &call->state_timer);
         call_set_state(call, STATE_LOOKING, "it is not attached where its record says");
+        event_note(call, "lookup", "%s is not where the directory said: asked anew", errand->name);
         look_up(call, true);
     } else {
         fail(call, CALL_UNAVAILABLE, "%s is offline");
@@ -392,6 +401,7 @@ int core_call_new(struct core *core, const struct overlay_call_request *request,
     call->direction = request->direction;
     errand->start_ms = core_now(core);
     call_start_timers(call);
+    event_note(call, "lookup", "asks the directory who serves %s", errand->name);
     look_up(call, false);
     *out = call;
     return 0;

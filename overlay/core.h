@@ -56,12 +56,14 @@ struct core_io {
     /* The path to a node (path.h; NULL functions in a simulation without media: empty paths).
      * offer: we call `peer`; an existing path is reused. accept: `theirs` came in an offer; ours is
      * returned for the reply. learn: `theirs` came in a reply. Each returns a path handle in *path
-     * that the call holds until path_release, and the SSRC the far end must use in *ssrc_in. */
+     * that the call holds until path_release, and the SSRC the far end must use in *ssrc_in.
+     * is_warm, just after offer or accept: earlier calls have proved this path. */
     int (*path_offer)(void *ctx, const struct certificate *peer, struct core_path *ours,
                       void **path, uint32_t *ssrc_in);
     int (*path_accept)(void *ctx, const struct certificate *peer, const struct core_path *theirs,
                        struct core_path *ours, void **path, uint32_t *ssrc_in);
     int (*path_learn)(void *ctx, void *path, const struct core_path *theirs);
+    bool (*path_is_warm)(void *ctx, void *path);
     void (*path_release)(void *ctx, void *path, uint32_t ssrc_in);
 
     /* events for the gateway */
@@ -150,6 +152,8 @@ int core_call_new(struct core *core, const struct overlay_call_request *request,
 int core_call_media(struct overlay_call *call, void **path, struct overlay_port *port);
 /* The path side says in words where the media of a path goes now: on_path to its calls. */
 void core_on_path(struct core *core, void *path, const char *text);
+/* Something that happened to a path: into the journals of its calls. */
+void core_on_path_note(struct core *core, void *path, const char *event, const char *text);
 bool core_is_attached(const struct core *core);
 void core_status(const struct core *core, struct overlay_status *status);
 void core_each_supernode(const struct core *core,

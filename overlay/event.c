@@ -2,6 +2,7 @@
 
 #include "overlay/call.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -56,6 +57,36 @@ void event_attached(struct core *core, bool is_attached, const char *text)
     event_add(core, &event);
 }
 
+static bool has_journal(const struct overlay_call *call)
+{
+    return call->is_held && (!call->events || call->events->on_note);
+}
+
+void event_note(struct overlay_call *call, const char *word, const char *format, ...)
+{
+    struct event event = {.kind = EVENT_NOTE, .call = call, .note = {.part = "overlay"}};
+    va_list args;
+
+    if (!has_journal(call))
+        return;
+    snprintf(event.note.event, sizeof event.note.event, "%s", word);
+    va_start(args, format);
+    vsnprintf(event.note.text, sizeof event.note.text, format, args);
+    va_end(args);
+    event_add(call->core, &event);
+}
+
+void event_note_path(struct overlay_call *call, const char *word, const char *text)
+{
+    struct event event = {.kind = EVENT_NOTE, .call = call, .note = {.part = "path"}};
+
+    if (!has_journal(call))
+        return;
+    snprintf(event.note.event, sizeof event.note.event, "%s", word);
+    snprintf(event.note.text, sizeof event.note.text, "%s", text);
+    event_add(call->core, &event);
+}
+
 void event_forget(struct overlay_call *call)
 {
     list_drop(&call->core->events->list, call);
@@ -105,6 +136,8 @@ static void deliver_of_call(const struct event *event)
         events->on_digit(ctx, event->digit.digit, event->digit.duration_ms);
     } else if (event->kind == EVENT_PATH && events->on_path) {
         events->on_path(ctx, event->text);
+    } else if (event->kind == EVENT_NOTE && events->on_note) {
+        events->on_note(ctx, event->note.part, event->note.event, event->note.text);
     } else if (event->kind == EVENT_END) {
         call_let_go(call); /* from here on the pointer is dead for the gateway */
         events->on_end(ctx, &event->cause);

@@ -17,6 +17,7 @@ enum event_kind {
     EVENT_ANSWER,
     EVENT_DIGIT,
     EVENT_PATH,
+    EVENT_NOTE,
     EVENT_END,
     EVENT_ATTACHED,
     EVENT_DETACHED
@@ -26,6 +27,12 @@ enum event_kind {
 struct event_offer {
     struct overlay_offer offer;
     char caller[OVERLAY_NAME_MAX], caller_name[2 * OVERLAY_NAME_MAX], dialled[OVERLAY_NAME_MAX];
+};
+
+/* For the journal of a call. */
+struct event_note {
+    const char *part; /* constant */
+    char event[16], text[200];
 };
 
 struct event {
@@ -40,6 +47,7 @@ struct event {
             int duration_ms;
         } digit;
         char text[160];
+        struct event_note note;
         struct call_cause cause;
     };
 };
@@ -52,6 +60,10 @@ void event_deliver(struct core *core);
 /* `event` is copied; an offer goes over to the queue. */
 void event_add(struct core *core, const struct event *event);
 void event_attached(struct core *core, bool is_attached, const char *text);
+/* Into the journal of the call, unless nobody keeps one. */
+void event_note(struct overlay_call *call, const char *event, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void event_note_path(struct overlay_call *call, const char *event, const char *text);
 /* Forgets those of a call, queued or waiting in it. */
 void event_forget(struct overlay_call *call);
 /* Those that waited for the gateway's acceptance are delivered next. */

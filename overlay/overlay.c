@@ -123,6 +123,7 @@ static int open_parts(struct overlay *overlay, unsigned roles)
         .reserve = overlay_on_reserve,
         .reserve_ctx = overlay,
         .on_way = overlay_on_way,
+        .on_note = overlay_on_path_note,
         .on_way_ctx = overlay,
     };
     const struct relay_settings relay = {

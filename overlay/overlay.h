@@ -99,6 +99,10 @@ struct overlay_call_events {
     /* The path that the call's media takes, in words ("udp 192.0.2.1:4000", "relay tcp
      * 203.0.113.5:443"), when it is first known and when it changes. */
     void (*on_path)(void *ctx, const char *path);
+    /* Something for the call's journal, in the order in which it happened: `part` is "overlay"
+     * (signalling) or "path", `event` a short word, `text` a few plain words; no secrets in it. Of
+     * a path that several calls share each of them hears it. */
+    void (*on_note)(void *ctx, const char *part, const char *event, const char *text);
     /* Last event; the pointer is dead afterwards. */
     void (*on_end)(void *ctx, const struct call_cause *cause);
 };

@@ -95,6 +95,12 @@ static int io_path_learn(void *ctx, void *path, const struct core_path *theirs)
     return paths_learn(((struct overlay *)ctx)->paths, path, theirs);
 }
 
+static bool io_path_is_warm(void *ctx, void *path)
+{
+    (void)ctx;
+    return paths_is_warm(path);
+}
+
 static void io_path_release(void *ctx, void *path, uint32_t ssrc_in)
 {
     paths_release(((struct overlay *)ctx)->paths, path, ssrc_in);
@@ -166,6 +172,14 @@ void overlay_on_way(void *ctx, void *path, const char *text)
         core_on_path(overlay->core, path, text);
 }
 
+void overlay_on_path_note(void *ctx, void *path, const char *event, const char *text)
+{
+    struct overlay *overlay = ctx;
+
+    if (overlay->core)
+        core_on_path_note(overlay->core, path, event, text);
+}
+
 /* ---- events, as long as somebody wants them ------------------------------------------- */
 
 static void on_attached(void *ctx, const char *supernode)
@@ -218,6 +232,7 @@ void overlay_fill_io(struct overlay *overlay, struct core_io *io)
         .path_offer = io_path_offer,
         .path_accept = io_path_accept,
         .path_learn = io_path_learn,
+        .path_is_warm = io_path_is_warm,
         .path_release = io_path_release,
         .events = &core_events,
         .events_ctx = overlay,

@@ -63,5 +63,6 @@ int overlay_on_reservation(void *ctx, const uint8_t tunnel[16],
                            uint8_t peer[OVERLAY_NODE_ID_BYTES]);
 void overlay_on_tunnel_ended(void *ctx, const uint8_t tunnel[16]);
 void overlay_on_way(void *ctx, void *path, const char *text);
+void overlay_on_path_note(void *ctx, void *path, const char *event, const char *text);
 
 #endif

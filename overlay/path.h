@@ -55,6 +55,7 @@ int paths_accept(struct paths *paths, const struct certificate *peer,
                  const struct core_path *theirs, struct core_path *ours, void **path,
                  uint32_t *ssrc_in);
 int paths_learn(struct paths *paths, void *path, const struct core_path *theirs);
+bool paths_is_warm(const void *path); /* calls before this one have proved a way */
 void paths_release(struct paths *paths, void *path, uint32_t ssrc_in);
 
 /* overlay_port of a path (worker, send, port) and its listening; see overlay.h. */

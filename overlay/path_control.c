@@ -29,6 +29,11 @@ int paths_worker(const void *handle)
     return ((const struct path *)handle)->worker->index;
 }
 
+bool paths_is_warm(const void *handle)
+{
+    return ((const struct path *)handle)->control.has_way;
+}
+
 /* ---- life of a path ---------------------------------------------------------------------------
  */
 
@@ -276,6 +281,12 @@ void paths_on_way(struct paths *paths, struct path *path, const char *text)
     path->control.has_way = true;
     if (!path->control.is_ended && paths->settings.on_way)
         paths->settings.on_way(paths->settings.on_way_ctx, path, text);
+}
+
+void paths_on_note(struct paths *paths, struct path *path, const char *event, const char *text)
+{
+    if (!path->control.is_ended && paths->settings.on_note)
+        paths->settings.on_note(paths->settings.on_way_ctx, path, event, text);
 }
 
 int paths_open(const struct paths_settings *settings, struct paths **out)

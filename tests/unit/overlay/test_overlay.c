@@ -102,6 +102,7 @@ struct node {
     char caller[OVERLAY_NAME_MAX], site[OVERLAY_NAME_MAX], dialled[OVERLAY_NAME_MAX];
     char call_id[CALL_ID_LEN + 1], path[120], end_text[96];
     uint8_t digit;
+    char notes[4096];
 };
 
 static void on_ringing(void *ctx)
@@ -133,6 +134,14 @@ static void on_path(void *ctx, const char *path)
     snprintf(node->path, sizeof node->path, "%s", path);
 }
 
+static void on_note(void *ctx, const char *part, const char *event, const char *text)
+{
+    struct node *node = ctx;
+    size_t used = strlen(node->notes);
+
+    snprintf(node->notes + used, sizeof node->notes - used, "%s %s: %s\n", part, event, text);
+}
+
 static void on_end(void *ctx, const struct call_cause *cause)
 {
     struct node *node = ctx;
@@ -143,8 +152,15 @@ static void on_end(void *ctx, const struct call_cause *cause)
     snprintf(node->end_text, sizeof node->end_text, "%s", cause->text);
 }
 
-static const struct overlay_call_events call_events = {on_ringing, on_media, on_answer,
-                                                       on_digit,   on_path,  on_end};
+static const struct overlay_call_events call_events = {
+    .on_ringing = on_ringing,
+    .on_media = on_media,
+    .on_answer = on_answer,
+    .on_digit = on_digit,
+    .on_path = on_path,
+    .on_note = on_note,
+    .on_end = on_end,
+};
 
 static void on_attached(void *ctx, const char *supernode)
 {
@@ -527,6 +543,51 @@ static void a_call_by_site_with_media_over_udp(void **state)
     close_node(&sn);
 }
 
+static void assert_noted(const struct node *node, const char *note)
+{
+    if (!strstr(node->notes, note))
+        print_error("not noted: %s\nbut:\n%s", note, node->notes);
+    assert_non_null(strstr(node->notes, note));
+}
+
+static void the_journal_hears_of_the_signalling_and_of_a_warm_path(void **state)
+{
+    struct node sn, berlin, paris;
+    char home[64];
+
+    (void)state;
+    open_supernode(&sn);
+    open_node(&berlin, "berlin");
+    open_node(&paris, "paris");
+    run_until(&berlin.attached, 1);
+    run_until(&paris.attached, 1);
+    run_for_ms(100);
+    snprintf(home, sizeof home, "through our home 127.0.0.1:%d", supernode_port);
+
+    call_and_answer(&berlin, &paris, "201@paris");
+    assert_noted(&berlin, "overlay lookup: asks the directory who serves paris");
+    assert_noted(&berlin, "overlay found: paris is served by a node that is attached to 127.0.0.1");
+    assert_noted(&berlin, "overlay offer: offered to paris");
+    assert_noted(&berlin, home);
+    assert_noted(&berlin, "overlay arrived: paris has the offer, heard after ");
+    assert_noted(&paris,
+                 "overlay offer: the offer came from berlin, which is attached to 127.0.0.1");
+    talk(&berlin, &paris, 20);
+    assert_null(strstr(berlin.notes, "path warm"));
+    hang_up(&berlin, &paris);
+
+    berlin.notes[0] = paris.notes[0] = '\0';
+    berlin.ringing = berlin.answers = paris.offers = paris.ends = 0;
+    berlin.ports_closed = paris.ports_closed = 0;
+    call_and_answer(&berlin, &paris, "201@paris");
+    assert_noted(&berlin, "path warm: ");
+    assert_noted(&paris, "path warm: ");
+    hang_up(&berlin, &paris);
+    close_node(&berlin);
+    close_node(&paris);
+    close_node(&sn);
+}
+
 static void a_call_by_number_over_the_relay(void **state)
 {
     struct conf *conf;
@@ -576,6 +637,7 @@ static void names_that_nobody_serves_end_at_once(void **state)
         overlay_call_new(berlin.overlay, &request, &call_events, &berlin, &berlin.call), 0);
     run_until_within(&berlin.ends, 1, 2);
     assert_int_equal(berlin.reason, CALL_NOT_FOUND);
+    assert_noted(&berlin, "overlay failed: nobody serves rome");
     request.to = "nonsense";
     assert_int_equal(
         overlay_call_new(berlin.overlay, &request, &call_events, &berlin, &berlin.call), -EINVAL);
@@ -844,6 +906,7 @@ int main(void)
 #define WITH_LOOP(test) cmocka_unit_test_setup_teardown(test, open_all, close_all)
     const struct CMUnitTest tests[] = {
         WITH_LOOP(a_call_by_site_with_media_over_udp),
+        WITH_LOOP(the_journal_hears_of_the_signalling_and_of_a_warm_path),
         WITH_LOOP(a_call_by_number_over_the_relay),
         WITH_LOOP(names_that_nobody_serves_end_at_once),
         WITH_LOOP(a_node_of_another_realm_is_refused),
