@@ -553,12 +553,15 @@ static void assert_noted(const struct node *node, const char *note)
 static void the_journal_hears_of_the_signalling_and_of_a_warm_path(void **state)
 {
     struct node sn, berlin, paris;
+    struct conf *berlin_conf = settings_of("berlin", CONF_ROLE_GATEWAY);
+    struct conf *paris_conf = settings_of("paris", CONF_ROLE_GATEWAY);
     char home[64];
 
     (void)state;
     open_supernode(&sn);
-    open_node(&berlin, "berlin");
-    open_node(&paris, "paris");
+    berlin_conf->overlay.keep_path_s = paris_conf->overlay.keep_path_s = 60;
+    open_with(&berlin, berlin_conf);
+    open_with(&paris, paris_conf);
     run_until(&berlin.attached, 1);
     run_until(&paris.attached, 1);
     run_for_ms(100);
@@ -577,9 +580,8 @@ static void the_journal_hears_of_the_signalling_and_of_a_warm_path(void **state)
     hang_up(&berlin, &paris);
 
     berlin.notes[0] = paris.notes[0] = '\0';
-    berlin.ringing = berlin.answers = paris.offers = paris.ends = 0;
-    berlin.ports_closed = paris.ports_closed = 0;
-    call_and_answer(&berlin, &paris, "201@paris");
+    paris.ends = berlin.ports_closed = paris.ports_closed = 0;
+    call_and_answer(&paris, &berlin, "101@berlin");
     assert_noted(&berlin, "path warm: ");
     assert_noted(&paris, "path warm: ");
     hang_up(&berlin, &paris);
