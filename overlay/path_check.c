@@ -12,11 +12,17 @@
 #define HURRY_MS 10000
 #define FIRST_RETRY_MS 100
 #define RETRY_MS 500
-#define KEEP_MS 2000  /* the way that carries calls */
-#define IDLE_MS 15000 /* the others; shorter than any sane NAT forgets */
-#define LOST_AFTER                                                                 \
-    4 /* unanswered checks: with KEEP_MS and RETRY_MS a dead way is left after 4 s \
-       */
+#define RETRY_BUSY_MS 100 /* of a proved way, while a call is up or set up */
+#define KEEP_MS 2000      /* those that carry calls, or stand by for them */
+#define BETTER_MS 1500    /* those that would be better than what carries calls */
+#define IDLE_MS 15000     /* the others; shorter than any sane NAT forgets */
+/* A proved way is lost after so many unanswered checks that took so long together. */
+#define LOST_CHECKS 4
+#define LOST_IDLE_MS 4000
+#define LOST_BUSY_MS 400
+#define LOST_TOGETHER_MS 300 /* others of its kind that were silent so long are lost with it */
+#define DISTRUST_MAX 7       /* answers in a row until a way that was lost often is proved again */
+#define FORGIVEN_MS 60000
 #define NUMBER_BYTES 6
 #define NUMBERS_KEPT 64
 
@@ -25,6 +31,7 @@ void path_way_init(struct path_way *way, const struct path_way_ops *ops, struct 
     way->ops = ops;
     way->path = path;
     way->due_ms = PATH_NEVER;
+    way->answers_wanted = 1;
 }
 
 static void forget(struct path_worker *worker, struct path_probe *probe)
@@ -53,50 +60,128 @@ void path_check_hurry(struct path_way *way, uint64_t now_ms)
 /* ---- ours -------------------------------------------------------------------------------------
  */
 
-static uint64_t wait_after_check(const struct path_way *way, uint64_t now_ms)
+static bool is_busy(const struct path *path)
 {
+    return path_live_is_wanted(path, uv_now(path->worker->loop));
+}
+
+static uint64_t wait_unanswered_ms(const struct path_way *way, uint64_t now_ms)
+{
+    const struct path_way *current = way->path->live.current;
     uint64_t wait_ms;
 
     if (way->is_proved)
-        return RETRY_MS;
-    if (now_ms >= way->hurry_until_ms)
-        return IDLE_MS;
-    wait_ms = (uint64_t)FIRST_RETRY_MS << (way->unanswered < 4 ? way->unanswered - 1 : 3);
-    return wait_ms < RETRY_MS ? wait_ms : RETRY_MS;
+        return is_busy(way->path) ? RETRY_BUSY_MS : RETRY_MS;
+    if (now_ms < way->hurry_until_ms) {
+        wait_ms = (uint64_t)FIRST_RETRY_MS << (way->unanswered < 4 ? way->unanswered - 1 : 3);
+        return wait_ms < RETRY_MS ? wait_ms : RETRY_MS;
+    }
+    if (path_live_is_active(way->path) && (!current || way->ops->rank > current->ops->rank))
+        return BETTER_MS;
+    return IDLE_MS;
 }
 
-static struct path_probe *next_probe(struct path_way *way, uint64_t now_ms)
+static uint64_t wait_answered_ms(const struct path_way *way)
+{
+    const struct path *path = way->path;
+
+    if (!way->is_proved)
+        return RETRY_BUSY_MS;
+    if (path_live_is_active(path) &&
+        (way == path->live.current || way == path_choice_standby(path)))
+        return KEEP_MS;
+    return IDLE_MS;
+}
+
+static void next_transaction(struct path *path, uint8_t transaction[STUN_TRANSACTION_BYTES])
+{
+    uint64_t number = ++path->live.check_number;
+
+    for (int i = NUMBER_BYTES - 1; i >= 0; i--, number >>= 8)
+        transaction[i] = (uint8_t)number;
+    randombytes_buf(transaction + NUMBER_BYTES, STUN_TRANSACTION_BYTES - NUMBER_BYTES);
+}
+
+static struct path_probe *next_probe(struct path_way *way)
 {
     struct path_probe *probe = &way->probe[way->next_probe++ % PATH_PROBES];
     struct path_worker *worker = way->path->worker;
-    uint64_t number = ++way->path->live.check_number;
 
     forget(worker, probe);
-    for (int i = NUMBER_BYTES - 1; i >= 0; i--, number >>= 8)
-        probe->transaction[i] = (uint8_t)number;
-    randombytes_buf(probe->transaction + NUMBER_BYTES, STUN_TRANSACTION_BYTES - NUMBER_BYTES);
+    next_transaction(way->path, probe->transaction);
     probe->way = way;
-    probe->sent_ms = now_ms;
+    probe->sent_us = uv_hrtime() / 1000;
     probe->is_out = true;
     HASH_ADD(hh, worker->probes, transaction, STUN_TRANSACTION_BYTES, probe);
     return probe;
 }
 
-/* What ended this way has probably ended the others of its kind, too: they are proved again, which
- * takes one round trip, before one of them is trusted. */
-static void lose(const struct path_way *lost, uint64_t now_ms)
+static void disprove(struct path_way *way, uint64_t now_ms)
 {
-    struct path *path = lost->path;
+    way->is_proved = false;
+    way->deaf_ms = 0;
+    path_check_hurry(way, now_ms);
+}
+
+/* What ended a UDP way has probably ended the others, too: those that are silent are proved again,
+ * which takes one round trip, before one of them is trusted. */
+static void lose_others(const struct path_way *lost, uint64_t now_ms)
+{
     struct path_way *way;
 
-    TAILQ_FOREACH(way, &path->live.ways, next)
-    {
-        if (way->ops != lost->ops)
-            continue;
-        way->is_proved = false;
-        path_check_hurry(way, now_ms);
-    }
-    path_live_choose(path);
+    if (lost->ops->rank != PATH_RANK_UDP)
+        return;
+    TAILQ_FOREACH(way, &lost->path->live.ways, next)
+    if (way != lost && way->ops->rank == PATH_RANK_UDP && way->is_proved &&
+        now_ms >= way->heard_ms + LOST_TOGETHER_MS)
+        disprove(way, now_ms);
+}
+
+/* How many answers in a row prove it. */
+static unsigned distrust(const struct path_way *way)
+{
+    unsigned wanted = 1 + 2 * way->losses;
+
+    return wanted < DISTRUST_MAX ? wanted : DISTRUST_MAX;
+}
+
+void path_check_lose(struct path_way *way, uint64_t now_ms, const char *why)
+{
+    char text[PATH_WAY_TEXT_MAX];
+
+    path_live_note(way->path, "lost", "%s: %s", path_way_text(way, text), why);
+    if (way->lost_ms && now_ms >= way->lost_ms + FORGIVEN_MS)
+        way->losses = 0;
+    way->losses++;
+    way->lost_ms = now_ms;
+    way->answers_wanted = distrust(way);
+    disprove(way, now_ms);
+    lose_others(way, now_ms);
+    if (way->ops->doubt)
+        way->ops->doubt(way, now_ms);
+    path_choice_make(way->path, why);
+}
+
+static bool is_overdue(const struct path_way *way, uint64_t now_ms)
+{
+    uint64_t limit_ms = is_busy(way->path) ? LOST_BUSY_MS : LOST_IDLE_MS,
+             trips_ms = 3 * (uint64_t)way->round_trip_us / 1000;
+
+    return way->is_proved && way->unanswered >= LOST_CHECKS &&
+           now_ms >= way->asked_ms + (limit_ms > trips_ms ? limit_ms : trips_ms);
+}
+
+/* The share of checks that are lost; each counts for an eighth. */
+static void count_check(struct path_way *way, bool is_lost)
+{
+    way->loss_permille = way->loss_permille * 7 / 8 + (is_lost ? 125 : 0);
+}
+
+static unsigned flags_of(const struct path_way *way)
+{
+    const struct path *path = way->path;
+
+    return path->is_maker && way == path->live.current ? STUN_PATH_NOMINATED : 0;
 }
 
 void path_check_send(struct path_way *way, uint64_t now_ms)
@@ -104,14 +189,59 @@ void path_check_send(struct path_way *way, uint64_t now_ms)
     struct path *path = way->path;
     uint8_t message[STUN_MESSAGE_MAX];
 
-    if (way->is_proved && way->unanswered >= LOST_AFTER)
-        lose(way, now_ms);
-    struct path_probe *probe = next_probe(way, now_ms);
-    size_t bytes = stun_encode_request(message, probe->transaction, path->username, path->send_key);
+    if (is_overdue(way, now_ms))
+        path_check_lose(way, now_ms, "checks get no answer");
+    struct stun_check check = {STUN_BINDING_REQUEST, next_probe(way)->transaction, path->username,
+                               flags_of(way), path->send_key};
+    size_t bytes = stun_encode_check(message, &check);
     way->ops->send(way, message, bytes); /* one that fails is one that is not answered */
-    way->unanswered++;
-    way->due_ms = now_ms + wait_after_check(way, now_ms);
+    if (way->unanswered++ == 0)
+        way->asked_ms = now_ms;
+    else if (way->is_proved)
+        count_check(way, true);
+    else
+        way->answers_wanted = distrust(way);
+    way->due_ms = now_ms + wait_unanswered_ms(way, now_ms);
     path->worker->figures.checks_sent++;
+}
+
+void path_check_beat(struct path_way *way, unsigned flags)
+{
+    struct path *path = way->path;
+    uint8_t transaction[STUN_TRANSACTION_BYTES], message[STUN_MESSAGE_MAX];
+    struct stun_check check = {STUN_BINDING_INDICATION, transaction, path->username, flags,
+                               path->send_key};
+
+    next_transaction(path, transaction);
+    way->ops->send(way, message, stun_encode_check(message, &check));
+}
+
+static void prove(struct path_way *way)
+{
+    char text[PATH_WAY_TEXT_MAX];
+
+    way->is_proved = true;
+    path_live_note(way->path, "proved", "%s works, round trip %.1f ms", path_way_text(way, text),
+                   way->round_trip_us / 1000.0);
+    path_choice_make(way->path, "it works and is better");
+}
+
+static void take_answer(struct path_way *way, const struct path_probe *probe)
+{
+    uint64_t now_ms = uv_now(way->path->worker->loop);
+    uint32_t round_trip_us = (uint32_t)(uv_hrtime() / 1000 - probe->sent_us);
+
+    way->round_trip_us =
+        way->round_trip_us ? (way->round_trip_us * 7 + round_trip_us) / 8 : round_trip_us;
+    way->unanswered = 0;
+    way->deaf_ms = 0;
+    way->heard_ms = now_ms;
+    count_check(way, false);
+    bool is_enough = way->answers_wanted <= 1 || --way->answers_wanted == 0;
+    way->due_ms = now_ms + wait_answered_ms(way);
+    if (!way->is_proved && is_enough)
+        prove(way);
+    path_live_wake(way->path);
 }
 
 static void on_response(struct path_worker *worker, struct path_way *way,
@@ -119,7 +249,6 @@ static void on_response(struct path_worker *worker, struct path_way *way,
                         const struct stun_message *message)
 {
     struct path_probe *probe;
-    uint64_t now_ms = uv_now(worker->loop);
 
     HASH_FIND(hh, worker->probes, message->transaction, STUN_TRANSACTION_BYTES, probe);
     /* an answer must come back the way that the question went (RFC 8445 section 7.2.5.2.1) */
@@ -134,15 +263,7 @@ static void on_response(struct path_worker *worker, struct path_way *way,
     }
     forget(worker, probe);
     worker->figures.checks_answered++;
-    way->round_trip_ms = (uint32_t)(now_ms - probe->sent_ms);
-    way->unanswered = 0;
-    if (!way->is_proved) {
-        way->is_proved = true;
-        path_live_choose(way->path);
-    }
-    bool carries = way == way->path->live.current && way->path->live.listeners > 0;
-    way->due_ms = now_ms + (carries ? KEEP_MS : IDLE_MS);
-    path_live_wake(way->path);
+    take_answer(way, probe);
 }
 
 /* ---- theirs -----------------------------------------------------------------------------------
@@ -198,35 +319,61 @@ static void answer(struct path *path, struct path_way *way, const struct sockadd
     path_socket_send(path->worker->socket, &wire, response, bytes);
 }
 
-static void on_request(struct path_worker *worker, struct path_way *way,
-                       const struct sockaddr_storage *source, const uint8_t *data,
-                       const struct stun_message *message)
+/* The path that a request or beat is of, if it is good: signed, new, and from where it may come. */
+static struct path *admit(struct path_worker *worker, const struct path_way *way,
+                          const struct sockaddr_storage *source, const uint8_t *data,
+                          const struct stun_message *message)
 {
     struct path *path = find_path(worker, message->username);
 
     if (!path || (way && way->path != path)) {
         worker->figures.check_unknown++;
-        return;
+        return NULL;
     }
     if (!stun_verify(data, message, path->receive_key, sizeof path->receive_key)) {
         worker->figures.check_forged++;
-        return;
+        return NULL;
     }
     if (!is_new(path, message->transaction)) {
         worker->figures.check_replayed++;
-        return;
+        return NULL;
     }
     struct candidate_policy policy = {.is_loopback_allowed = path->is_loopback_allowed};
     if (!way && !candidate_is_plausible(source, &policy)) {
         worker->figures.implausible++;
-        return;
+        return NULL;
     }
+    return path;
+}
+
+static void on_request(struct path_worker *worker, struct path_way *way,
+                       const struct sockaddr_storage *source, const uint8_t *data,
+                       const struct stun_message *message)
+{
+    struct path *path = admit(worker, way, source, data, message);
+
+    if (!path)
+        return;
     answer(path, way, source, message);
     /* Where a check came from, one can go: perhaps an address that nobody knew of. */
     if (!way)
         way = path_udp_add(path, source, true);
-    if (way && !way->is_proved)
+    if (!way)
+        return;
+    if (!way->is_proved)
         path_check_hurry(way, uv_now(worker->loop));
+    if (message->path_flags & STUN_PATH_NOMINATED)
+        path_choice_follow(path, way);
+}
+
+static void on_indication(struct path_worker *worker, struct path_way *way,
+                          const struct sockaddr_storage *source, const uint8_t *data,
+                          const struct stun_message *message)
+{
+    struct path *path = admit(worker, way, source, data, message);
+
+    if (path)
+        path_watch_beat(path, way ? way : path_udp_find(path, source), message->path_flags);
 }
 
 void path_check_receive(struct path_worker *worker, struct path_way *way,
@@ -239,6 +386,8 @@ void path_check_receive(struct path_worker *worker, struct path_way *way,
         worker->figures.check_malformed++;
     else if (message.type == STUN_BINDING_REQUEST)
         on_request(worker, way, source, data, &message);
+    else if (message.type == STUN_BINDING_INDICATION)
+        on_indication(worker, way, source, data, &message);
     else if (message.type == STUN_BINDING_RESPONSE)
         on_response(worker, way, source, data, &message);
     else

@@ -99,6 +99,7 @@ struct path *paths_make(struct paths *paths, const struct paths_birth *birth)
         return NULL;
     path->paths = paths;
     path->worker = &paths->workers[birth->worker];
+    path->is_maker = birth->is_maker;
     memcpy(path->id, birth->id, PATH_ID_BYTES);
     memcpy(path->key, birth->key, PATH_KEY_BYTES);
     memcpy(path->peer, birth->peer, OVERLAY_NODE_ID_BYTES);
@@ -275,6 +276,13 @@ void paths_unlisten(void *handle, uint32_t ssrc_in, void (*on_closed)(void *ctx)
 
 /* ---- all of them ------------------------------------------------------------------------------
  */
+
+void paths_on_note(struct paths *paths, struct path *path, const char *event, const char *text)
+{
+    log_debug(LOG_OVERLAY, NULL, "path %s: %s: %s", path->username, event, text);
+    if (!path->control.is_ended && paths->settings.on_note)
+        paths->settings.on_note(paths->settings.on_way_ctx, path, event, text);
+}
 
 void paths_on_way(struct paths *paths, struct path *path, const char *text)
 {

@@ -1,7 +1,9 @@
-/* A path on its worker: its ways in turn, and which of them is taken. */
+/* A path on its worker: its ways, its timer, its end. */
 #include "overlay/path_worker.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -12,59 +14,46 @@ bool path_live_is_wanted(const struct path *path, uint64_t now_ms)
     return path->live.listeners > 0 || now_ms < path->live.wanted_until_ms;
 }
 
-/* ---- choice -----------------------------------------------------------------------------------
+bool path_live_is_active(const struct path *path)
+{
+    return path->live.listeners > 0;
+}
+
+/* ---- notes ------------------------------------------------------------------------------------
  */
 
-struct way_letter {
+#define NOTE_MAX (3 * PATH_WAY_TEXT_MAX)
+
+struct note_letter {
     struct path_letter letter;
     struct path *path;
-    char text[PATH_WAY_TEXT_MAX];
+    const char *event;
+    char text[NOTE_MAX];
 };
 
-static void on_way_letter(struct path_letter *letter)
+static void on_note_letter(struct path_letter *letter)
 {
-    struct way_letter *told = (struct way_letter *)letter;
+    struct note_letter *note = (struct note_letter *)letter;
 
-    paths_on_way(told->path->paths, told->path, told->text);
-    free(told);
+    paths_on_note(note->path->paths, note->path, note->event, note->text);
+    free(note);
 }
 
-void path_live_report(struct path *path)
+void path_live_note(struct path *path, const char *event, const char *format, ...)
 {
-    struct path_way *way = path->live.current;
-    struct way_letter *told;
+    struct note_letter *note = path_letter_new(sizeof *note, on_note_letter);
+    va_list args;
 
-    if (!way)
-        return;
-    told = path_letter_new(sizeof *told, on_way_letter);
-    told->path = path;
-    way->ops->describe(way, told->text, sizeof told->text);
-    path_post_send(path->worker->to_control, &told->letter);
+    note->path = path;
+    note->event = event;
+    va_start(args, format);
+    vsnprintf(note->text, sizeof note->text, format, args);
+    va_end(args);
+    path_post_send(path->worker->to_control, &note->letter);
 }
 
-static bool is_better(const struct path_way *way, const struct path_way *than,
-                      const struct path *path)
-{
-    if (!than || way->ops->rank != than->ops->rank)
-        return !than || way->ops->rank > than->ops->rank;
-    return way == path->live.current;
-}
-
-void path_live_choose(struct path *path)
-{
-    struct path_way *way, *best = NULL;
-
-    TAILQ_FOREACH(way, &path->live.ways, next)
-    if (way->is_proved && is_better(way, best, path))
-        best = way;
-    /* With nothing proved the last one is still the best guess: it may be only loss. */
-    if (!best || best == path->live.current)
-        return;
-    path->live.current = best;
-    if (best->unanswered == 0)
-        best->due_ms = uv_now(path->worker->loop);
-    path_live_report(path);
-}
+/* ---- ways -------------------------------------------------------------------------------------
+ */
 
 void path_live_distrust(struct path *path)
 {
@@ -74,9 +63,24 @@ void path_live_distrust(struct path *path)
     TAILQ_FOREACH(way, &path->live.ways, next)
     {
         way->is_proved = false;
+        way->deaf_ms = 0;
         path_check_hurry(way, now_ms);
     }
-    path->live.current = NULL;
+    path->live.current = path->live.nominated = path->live.second = NULL;
+}
+
+void path_live_on_network_change(struct path *path)
+{
+    uint64_t now_ms = uv_now(path->worker->loop);
+    struct path_way *way, *next;
+
+    for (way = TAILQ_FIRST(&path->live.ways); way; way = next) {
+        next = TAILQ_NEXT(way, next);
+        path_check_hurry(way, now_ms);
+        if (way->ops->doubt)
+            way->ops->doubt(way, now_ms);
+    }
+    path_live_note(path, "network", "our addresses have changed; all ways are checked again");
 }
 
 void path_live_add_way(struct path *path, struct path_way *way)
@@ -86,11 +90,14 @@ void path_live_add_way(struct path *path, struct path_way *way)
 
 void path_live_remove_way(struct path *path, struct path_way *way)
 {
+    struct path_way **pointers[] = {&path->live.current, &path->live.nominated, &path->live.second};
+
     TAILQ_REMOVE(&path->live.ways, way, next);
-    if (path->live.current == way)
-        path->live.current = NULL;
+    for (int i = 0; i < 3; i++)
+        if (*pointers[i] == way)
+            *pointers[i] = NULL;
     way->ops->close(way);
-    path_live_choose(path);
+    path_choice_make(path, "the other way is gone");
 }
 
 int paths_send(void *handle, const uint8_t *packet, size_t bytes)
@@ -98,44 +105,72 @@ int paths_send(void *handle, const uint8_t *packet, size_t bytes)
     struct path *path = handle;
     struct path_way *way = path->live.current;
 
+    path->live.sent_ms = uv_now(path->worker->loop);
+    if (path->live.second)
+        path->live.second->ops->send(path->live.second, packet, bytes);
     return way ? way->ops->send(way, packet, bytes) : -ENOTCONN;
 }
 
 /* ---- time -------------------------------------------------------------------------------------
  */
 
-static struct path_way *most_due(struct path *path)
+/* Is this way checked at all now? An idle path keeps the one that it uses and a standby warm. */
+static bool is_kept(const struct path_way *way, const struct path_way *standby, bool is_wanted)
 {
+    return way->is_up && way->due_ms != PATH_NEVER &&
+           (is_wanted || way == way->path->live.current || way == standby);
+}
+
+static struct path_way *most_due(struct path *path, uint64_t now_ms)
+{
+    const struct path_way *standby = path_choice_standby(path);
+    bool is_wanted = path_live_is_wanted(path, now_ms);
     struct path_way *way, *first = NULL;
 
     TAILQ_FOREACH(way, &path->live.ways, next)
-    if (way->is_up && way->due_ms != PATH_NEVER && (!first || way->due_ms < first->due_ms))
+    if (is_kept(way, standby, is_wanted) && (!first || way->due_ms < first->due_ms))
         first = way;
     return first;
+}
+
+static uint64_t tick_ways(struct path *path, uint64_t now_ms)
+{
+    struct path_way *way, *next;
+    uint64_t next_ms = PATH_NEVER;
+
+    for (way = TAILQ_FIRST(&path->live.ways); way; way = next) {
+        next = TAILQ_NEXT(way, next);
+        uint64_t wish_ms = way->ops->tick ? way->ops->tick(way, now_ms) : PATH_NEVER;
+        next_ms = wish_ms < next_ms ? wish_ms : next_ms;
+    }
+    return next_ms;
+}
+
+static uint64_t tick_checks(struct path *path, uint64_t now_ms)
+{
+    struct path_way *way = most_due(path, now_ms);
+
+    if (way && way->due_ms <= now_ms && now_ms >= path->live.last_check_ms + PACE_MS) {
+        path->live.last_check_ms = now_ms;
+        path_check_send(way, now_ms);
+        way = most_due(path, now_ms);
+    }
+    if (!way)
+        return PATH_NEVER;
+    uint64_t paced_ms = path->live.last_check_ms + PACE_MS;
+    return way->due_ms > paced_ms ? way->due_ms : paced_ms;
 }
 
 static void on_timer(uv_timer_t *timer)
 {
     struct path *path = timer->data;
-    uint64_t now_ms = uv_now(timer->loop), next_ms = PATH_NEVER;
-    struct path_way *way;
+    uint64_t now_ms = uv_now(timer->loop);
+    uint64_t wishes_ms[] = {tick_ways(path, now_ms), path_watch_tick(path, now_ms),
+                            tick_checks(path, now_ms)};
+    uint64_t next_ms = PATH_NEVER;
 
-    TAILQ_FOREACH(way, &path->live.ways, next)
-    {
-        uint64_t wish_ms = way->ops->tick ? way->ops->tick(way, now_ms) : PATH_NEVER;
-        next_ms = wish_ms < next_ms ? wish_ms : next_ms;
-    }
-    way = most_due(path);
-    if (way && way->due_ms <= now_ms && now_ms >= path->live.last_check_ms + PACE_MS) {
-        path->live.last_check_ms = now_ms;
-        path_check_send(way, now_ms);
-        way = most_due(path);
-    }
-    if (way) {
-        uint64_t paced_ms = path->live.last_check_ms + PACE_MS;
-        uint64_t due_ms = way->due_ms > paced_ms ? way->due_ms : paced_ms;
-        next_ms = due_ms < next_ms ? due_ms : next_ms;
-    }
+    for (int i = 0; i < 3; i++)
+        next_ms = wishes_ms[i] < next_ms ? wishes_ms[i] : next_ms;
     if (next_ms != PATH_NEVER)
         uv_timer_start(timer, on_timer, next_ms > now_ms ? next_ms - now_ms : 0, 0);
     else
@@ -186,7 +221,7 @@ void path_live_end(struct path *path)
             free(listener);
         }
     }
-    path->live.current = NULL;
+    path->live.current = path->live.nominated = path->live.second = NULL;
     while ((way = TAILQ_FIRST(&path->live.ways))) {
         TAILQ_REMOVE(&path->live.ways, way, next);
         way->ops->close(way);

@@ -75,7 +75,7 @@ static void on_news(struct path_letter *letter)
     }
     if (path->live.current)
         path_check_hurry(path->live.current, now_ms);
-    path_live_report(path);
+    path_choice_report(path);
     free(news);
 }
 
@@ -168,7 +168,8 @@ int paths_offer(struct paths *paths, const struct certificate *peer, struct core
                 void **out, uint32_t *ssrc_in)
 {
     const struct overlay_workers *workers = paths->settings.workers;
-    struct paths_birth birth = {.peer = peer->node, .worker = workers->pick(workers->ctx)};
+    struct paths_birth birth = {
+        .peer = peer->node, .worker = workers->pick(workers->ctx), .is_maker = true};
     struct path *path;
     int err;
 

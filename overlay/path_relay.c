@@ -59,7 +59,7 @@ static void on_lost(void *ctx, const char *why)
     bundle_dial_lost(&relay->dial, now_of(relay));
     if (bundle_count(&relay->bundle) == 0)
         relay->way.is_up = relay->way.is_proved = false;
-    path_live_choose(relay->way.path);
+    path_choice_make(relay->way.path, why);
     path_live_wake(relay->way.path);
 }
 

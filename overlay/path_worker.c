@@ -14,12 +14,12 @@
 
 /* RTP and RTCP share the port (RFC 5761 section 4). In RTCP the SSRC is the sender's, and that is
  * the one which we told the far end to use, so one table serves both. */
-static bool media_ssrc(const uint8_t *packet, size_t bytes, uint32_t *ssrc)
+static bool media_ssrc(const uint8_t *packet, size_t bytes, uint32_t *ssrc, bool *is_rtcp)
 {
-    bool is_rtcp = bytes >= RTCP_BYTES_MIN && packet[1] >= 192 && packet[1] <= 223;
-    const uint8_t *at = packet + (is_rtcp ? 4 : 8);
+    *is_rtcp = bytes >= RTCP_BYTES_MIN && packet[1] >= 192 && packet[1] <= 223;
+    const uint8_t *at = packet + (*is_rtcp ? 4 : 8);
 
-    if (!is_rtcp && bytes < RTP_BYTES_MIN)
+    if (!*is_rtcp && bytes < RTP_BYTES_MIN)
         return false;
     *ssrc = (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
     return true;
@@ -30,6 +30,7 @@ void path_worker_receive(struct path_worker *worker, struct path_way *way,
 {
     struct path_listener *listener;
     uint32_t ssrc;
+    bool is_rtcp;
 
     worker->figures.packets_in++;
     /* RFC 7983 section 7 */
@@ -37,7 +38,8 @@ void path_worker_receive(struct path_worker *worker, struct path_way *way,
         path_check_receive(worker, way, source, packet, bytes);
         return;
     }
-    if (bytes == 0 || packet[0] < 128 || packet[0] > 191 || !media_ssrc(packet, bytes, &ssrc)) {
+    if (bytes == 0 || packet[0] < 128 || packet[0] > 191 ||
+        !media_ssrc(packet, bytes, &ssrc, &is_rtcp)) {
         worker->figures.malformed++;
         return;
     }
@@ -46,6 +48,8 @@ void path_worker_receive(struct path_worker *worker, struct path_way *way,
         worker->figures.stranger++;
         return;
     }
+    if (!is_rtcp) /* which is too rare to be watched for */
+        path_watch_media(listener->path, way ? way : path_udp_find(listener->path, source));
     listener->receive(listener->receiver, packet, bytes);
 }
 
@@ -80,8 +84,11 @@ void path_worker_listen(struct path_letter *letter)
         before->path->live.listeners--;
         free(before);
     }
-    if (path->live.listeners++ == 0 && path->live.current)
-        path_check_hurry(path->live.current, uv_now(worker->loop));
+    if (path->live.listeners++ == 0) {
+        path_watch_start(path);
+        if (path->live.current)
+            path_check_hurry(path->live.current, uv_now(worker->loop));
+    }
     path_live_wake(path);
 }
 
@@ -93,7 +100,8 @@ void path_worker_unlisten(struct path_worker *worker, uint32_t ssrc)
     if (!listener)
         return;
     HASH_DEL(worker->listeners, listener);
-    listener->path->live.listeners--;
+    if (--listener->path->live.listeners == 0)
+        path_watch_stop(listener->path);
     free(listener);
 }
 

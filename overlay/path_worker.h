@@ -1,9 +1,14 @@
 /* overlay/path_worker.h: what lives on a worker: its socket, its paths and their ways.
  *
  * A *way* is one means of reaching the far end: a UDP address, or a connection to a relay. Each is
- * a `struct path_way` with an operations table; path_check.c proves it by STUN checks that travel
- * on the way itself, path_live.c chooses among the proved ones. A new kind of way is a new file
- * with a table.
+ * a `struct path_way` with an operations table, at the end of the file of its kind. What is common
+ * to all:
+ *
+ *   path_check.c   proves a way by STUN checks that travel on the way itself
+ *   path_choice.c  which of the proved ways is taken, and which stands by
+ *   path_watch.c   while calls are up: notices within a few frames that nothing comes any more,
+ *                  and has both ends send over a second way until one is chosen
+ *   path_live.c    the path itself: its ways, its timer, its end
  *
  * `struct path` has three parts: what is fixed from its birth, what only the control thread touches
  * (path_control.c), and what only its worker touches (the rest). They talk by letters
@@ -53,7 +58,7 @@ struct path_way_ops {
 struct path_probe {
     uint8_t transaction[STUN_TRANSACTION_BYTES];
     bool is_out;
-    uint64_t sent_ms;
+    uint64_t sent_us; /* uv_hrtime / 1000 */
     struct path_way *way;
     UT_hash_handle hh;
 };
@@ -63,13 +68,26 @@ struct path_way {
     const struct path_way_ops *ops;
     struct path *path;
     bool is_proved;
-    bool is_up;              /* checks can be sent */
-    unsigned unanswered;     /* checks in a row */
+    bool is_up; /* checks can be sent */
+
+    /* checks */
+    unsigned unanswered;     /* in a row */
+    uint64_t asked_ms;       /* when the first of those was sent */
+    unsigned answers_wanted; /* in a row, until it is proved */
+    unsigned losses;         /* how often it was proved and lost again, lately */
+    uint64_t lost_ms;        /* when last; 0: never */
     uint64_t hurry_until_ms; /* checks are frequent until then */
     uint64_t due_ms;         /* of the next check */
-    uint32_t round_trip_ms;
+    uint32_t round_trip_us;  /* smoothed; 0: never measured */
+    uint32_t loss_permille;  /* of checks, smoothed */
+    uint32_t penalty_us;     /* what its kind adds for load */
     unsigned next_probe;
     struct path_probe probe[PATH_PROBES];
+
+    /* use */
+    uint64_t heard_ms; /* when anything came over it last that was good */
+    uint64_t deaf_ms; /* since when the far end says that it hears nothing of what we send here, and
+                         no check was answered; 0: it does not */
     TAILQ_ENTRY(path_way) next;
 };
 
@@ -79,6 +97,10 @@ void path_way_fini(struct path_way *way);
 /* Check it frequently from now on, for a while. */
 void path_check_hurry(struct path_way *way, uint64_t now_ms);
 void path_check_send(struct path_way *way, uint64_t now_ms);
+/* It is dead, `why` in words: is proved anew, with growing distrust, before it is used again. */
+void path_check_lose(struct path_way *way, uint64_t now_ms, const char *why);
+/* Something small and signed, for which there is no answer; `flags` of enum stun_path_flag. */
+void path_check_beat(struct path_way *way, unsigned flags);
 /* A STUN message came: over `way`, or, when that is NULL, by UDP from `source` (normalised). */
 void path_check_receive(struct path_worker *worker, struct path_way *way,
                         const struct sockaddr_storage *source, const uint8_t *data, size_t bytes);
@@ -115,6 +137,7 @@ struct path {
     uint8_t send_key[32],
         receive_key[32]; /* of checks; two, so that ours cannot be sent back to us */
     bool is_loopback_allowed;
+    bool is_maker; /* the path is ours: we say which way is taken */
 
     struct { /* control thread */
         UT_hash_handle hh;
@@ -131,32 +154,71 @@ struct path {
         UT_hash_handle hh;
         uv_timer_t timer;
         TAILQ_HEAD(, path_way) ways;
-        struct path_way *current;
+        struct path_way *current;   /* that we send on */
+        struct path_way *nominated; /* by the maker of the path, to the other end */
+        struct path_way *second;    /* that we send on as well, for a while */
+        uint64_t second_until_ms;
+        uint64_t current_since_ms;
         unsigned listeners;
         uint64_t wanted_until_ms; /* being set up: ways are built although nobody listens yet */
         uint64_t last_check_ms;
         uint64_t check_number; /* of our last check */
         uint64_t seen_number;  /* highest of theirs, and which of the 64 below came */
         uint64_t seen_mask;
+
+        /* path_watch.c */
+        uint64_t sent_ms, beat_ms; /* media and beats sent last */
+        uint64_t heard_ms;         /* media or a beat came; 0: not since the first listener */
+        bool is_heard_media;       /* it was media, not a beat */
+        uint64_t interval_ms16;    /* between packets of media, smoothed, in 1/16 ms */
+        bool is_deaf;
+        uint64_t deaf_beat_ms;
+        bool is_doubted; /* the current way was told so in this silence */
     } live;
 
     struct path_letter begin, end;
 };
 
-/* path_live.c: all on the worker */
+/* All on the worker. path_live.c */
 /* Nothing that was proved counts any more: all ways are proved anew. */
 void path_live_distrust(struct path *path);
+/* Our addresses have changed, or the network around us. */
+void path_live_on_network_change(struct path *path);
 void path_live_begin(struct path *path);
 void path_live_end(struct path *path);
-/* A way came, went, was proved or lost: chooses again. */
-void path_live_choose(struct path *path);
-/* Tells the control thread which way is taken, if any. */
-void path_live_report(struct path *path);
 /* Something is due earlier than thought. */
 void path_live_wake(struct path *path);
+/* A call is up, or is being set up. */
 bool path_live_is_wanted(const struct path *path, uint64_t now_ms);
+bool path_live_is_active(const struct path *path); /* somebody listens */
 void path_live_add_way(struct path *path, struct path_way *way);
 void path_live_remove_way(struct path *path, struct path_way *way);
+/* For the journals of its calls; `event` is a constant. */
+void path_live_note(struct path *path, const char *event, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* path_choice.c */
+/* A way came, went, was proved, doubted or lost, `why` in words: chooses again. */
+void path_choice_make(struct path *path, const char *why);
+/* The far end, which made the path, has chosen this way. */
+void path_choice_follow(struct path *path, struct path_way *way);
+/* The best proved way beside the current one, rather of another kind; NULL: none. */
+struct path_way *path_choice_standby(const struct path *path);
+/* Sends media over this way as well, from now on and for so long. */
+void path_choice_double(struct path *path, struct path_way *way, unsigned ms);
+/* Tells the control thread which way is taken, if any. */
+void path_choice_report(struct path *path);
+const char *path_way_text(const struct path_way *way, char text[PATH_WAY_TEXT_MAX]);
+
+/* path_watch.c */
+/* The first listener came; the last one went. */
+void path_watch_start(struct path *path);
+void path_watch_stop(struct path *path);
+/* A packet came; `way` NULL: from an address that is none of the ways. */
+void path_watch_media(struct path *path, struct path_way *way);
+void path_watch_beat(struct path *path, struct path_way *way, unsigned flags);
+/* Does what is due and returns when it wants to be called again. */
+uint64_t path_watch_tick(struct path *path, uint64_t now_ms);
 
 /* ---- workers ----------------------------------------------------------------------------------
  */
@@ -222,6 +284,7 @@ struct bundle_host path_worker_host(struct path_worker *worker);
 /* What the worker side needs of `struct paths`; fixed from paths_open on. */
 const struct paths_settings *paths_get_settings(const struct paths *paths);
 /* Control thread. */
+void paths_on_note(struct paths *paths, struct path *path, const char *event, const char *text);
 void paths_on_way(struct paths *paths, struct path *path, const char *text);
 void paths_on_note(struct paths *paths, struct path *path, const char *event, const char *text);
 void paths_on_ended(struct path_letter *letter);

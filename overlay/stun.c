@@ -22,7 +22,8 @@ enum attribute { /* RFC 8489 section 18.3 */
                  XOR_MAPPED_ADDRESS = 0x0020,
                  PRIORITY = 0x0024, /* RFC 8445 */
                  PADDING = 0x0026,  /* RFC 5780 */
-                 FINGERPRINT = 0x8028
+                 FINGERPRINT = 0x8028,
+                 PATH_FLAGS = 0xc5a1 /* ours */
 };
 
 static uint16_t get16(const uint8_t *at)
@@ -148,6 +149,11 @@ static int decode_attribute(const uint8_t *data, size_t at, struct stun_message 
             return -EBADMSG;
         message->integrity_at = at;
         return 0;
+    case PATH_FLAGS:
+        if (bytes != 4)
+            return -EBADMSG;
+        message->path_flags = get32(value);
+        return 0;
     case MESSAGE_INTEGRITY:
     case REALM:
     case NONCE:
@@ -251,17 +257,27 @@ static uint8_t *encode_mapped(uint8_t *out, uint8_t *at, const struct sockaddr_s
     return at;
 }
 
-size_t stun_encode_request(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES],
-                           const char *username, const uint8_t key[32])
+size_t stun_encode_check(uint8_t *out, const struct stun_check *check)
 {
-    size_t length = strlen(username), padded = (length + 3) & ~(size_t)3;
-    uint8_t *at = encode_header(out, STUN_BINDING_REQUEST, transaction);
+    size_t length = strlen(check->username), padded = (length + 3) & ~(size_t)3;
+    uint8_t *at = encode_header(out, check->type, check->transaction);
 
     assert(length < STUN_USERNAME_MAX);
     at = put16(put16(at, USERNAME), (unsigned)length);
     memset(at, 0, padded);
-    memcpy(at, username, length);
-    return encode_end(out, at + padded, key);
+    memcpy(at, check->username, length);
+    at += padded;
+    if (check->path_flags)
+        at = put32(put16(put16(at, PATH_FLAGS), 4), check->path_flags);
+    return encode_end(out, at, check->key);
+}
+
+size_t stun_encode_request(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES],
+                           const char *username, const uint8_t key[32])
+{
+    struct stun_check check = {STUN_BINDING_REQUEST, transaction, username, 0, key};
+
+    return stun_encode_check(out, &check);
 }
 
 size_t stun_encode_response(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES],

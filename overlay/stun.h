@@ -29,12 +29,21 @@ enum stun_type {
     STUN_BINDING_ERROR = 0x0111
 };
 
+/* What a check or beat of a path says besides; carried in an attribute of our own (0xc5a1, which
+ * those who do not know it ignore). */
+enum stun_path_flag {
+    STUN_PATH_DEAF = 1,     /* the sender hears nothing */
+    STUN_PATH_DONE = 2,     /* the sender stops sending media */
+    STUN_PATH_NOMINATED = 4 /* the sender, who made the path, has chosen this way */
+};
+
 /* What a well-formed message says. Nothing in it is proved before stun_verify. */
 struct stun_message {
     uint16_t type;
     uint8_t transaction[STUN_TRANSACTION_BYTES];
     char username[STUN_USERNAME_MAX]; /* NUL-terminated; "" when there is none */
     struct sockaddr_storage mapped;   /* XOR-MAPPED-ADDRESS; family 0: none */
+    uint32_t path_flags;              /* enum stun_path_flag */
     size_t integrity_at;              /* offset of MESSAGE-INTEGRITY-SHA256; 0: none */
     bool has_fingerprint;
     unsigned unknown_required; /* attributes below 0x8000 that we do not know */
@@ -46,7 +55,17 @@ int stun_decode(const uint8_t *data, size_t bytes, struct stun_message *message)
 bool stun_verify(const uint8_t *data, const struct stun_message *message, const uint8_t *key,
                  size_t key_bytes);
 
-/* Both write into `out` (STUN_MESSAGE_MAX) and return the length. Keys have 32 bytes. */
+/* A check (request) or a beat (indication) of a path. */
+struct stun_check {
+    enum stun_type type;
+    const uint8_t *transaction; /* STUN_TRANSACTION_BYTES */
+    const char *username;
+    uint32_t path_flags; /* 0: not said */
+    const uint8_t *key;  /* 32 bytes */
+};
+
+/* All write into `out` (STUN_MESSAGE_MAX) and return the length. Keys have 32 bytes. */
+size_t stun_encode_check(uint8_t *out, const struct stun_check *check);
 size_t stun_encode_request(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES],
                            const char *username, const uint8_t key[32]);
 size_t stun_encode_response(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES],

@@ -220,6 +220,7 @@ struct lab_node {
     char relay[ADDRESS_TEXT_MAX]; /* "" when its home has no relay */
     int (*reserved)(void *ctx, const uint8_t *owner, const uint8_t *peer, const uint8_t *tunnel);
     void *reserved_ctx;
+    void (*on_note)(void *ctx, void *path, const char *event, const char *text);
 };
 
 static inline int lab_reserve(void *ctx, const uint8_t peer[OVERLAY_NODE_ID_BYTES],
@@ -253,6 +254,7 @@ static inline int lab_open(struct lab *lab, struct lab_node *node, const char *s
                                       .reserve = lab_reserve,
                                       .reserve_ctx = node,
                                       .on_way = lab_on_way,
+                                      .on_note = node->on_note,
                                       .on_way_ctx = node};
 
     node->lab = lab;

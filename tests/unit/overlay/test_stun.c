@@ -238,9 +238,30 @@ static void broken_messages_are_refused(void **state)
     }
 }
 
+static void a_check_says_what_its_sender_hears(void **state)
+{
+    struct stun_check check = {STUN_BINDING_INDICATION, transaction, "path",
+                               STUN_PATH_DEAF | STUN_PATH_NOMINATED, key};
+    struct stun_message message;
+    uint8_t data[STUN_MESSAGE_MAX];
+    size_t bytes = stun_encode_check(data, &check);
+
+    (void)state;
+    assert_int_equal(stun_decode(data, bytes, &message), 0);
+    assert_int_equal(message.type, STUN_BINDING_INDICATION);
+    assert_string_equal(message.username, "path");
+    assert_int_equal(message.path_flags, STUN_PATH_DEAF | STUN_PATH_NOMINATED);
+    assert_true(stun_verify(data, &message, key, sizeof key));
+    check.path_flags = 0;
+    assert_int_equal(stun_encode_check(data, &check), bytes - 8);
+    assert_int_equal(stun_decode(data, bytes - 8, &message), 0);
+    assert_int_equal(message.path_flags, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_check_says_what_its_sender_hears),
         cmocka_unit_test(reads_the_sample_request),
         cmocka_unit_test(reads_mapped_addresses),
         cmocka_unit_test(verifies_the_sample_with_sha256),
