@@ -692,9 +692,9 @@ static void a_stalled_reader_gets_no_old_voice(void **state)
     int heard = atomic_load(&relayed->paris.packets);
     uint64_t late = figures_of(relayed).late;
     assert_in_range(heard, 1, 11999);
-    /* what was not heard was dropped before a socket, by the relay (and by Berlin, if the relay is
-     * slow) */
-    assert_in_range(late, 1, 12000 - heard);
+    /* what was not heard (and some checks) was dropped before a socket, by the relay (and by
+     * Berlin, if the relay is slow) */
+    assert_in_range(late, 1, 12000 - heard + 50);
     assert_int_equal(lab_say(&relayed->berlin, 1, 99), 0);
     assert_true(lab_wait_heard(&relayed->paris, heard + 1, 1000));
     assert_int_equal(atomic_load(&relayed->paris.last_byte), 99);
