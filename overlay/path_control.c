@@ -291,12 +291,6 @@ void paths_on_way(struct paths *paths, struct path *path, const char *text)
         paths->settings.on_way(paths->settings.on_way_ctx, path, text);
 }
 
-void paths_on_note(struct paths *paths, struct path *path, const char *event, const char *text)
-{
-    if (!path->control.is_ended && paths->settings.on_note)
-        paths->settings.on_note(paths->settings.on_way_ctx, path, event, text);
-}
-
 int paths_open(const struct paths_settings *settings, struct paths **out)
 {
     int count = settings->workers->count(settings->workers->ctx), err = -ENOMEM;

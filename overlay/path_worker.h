@@ -284,7 +284,6 @@ struct bundle_host path_worker_host(struct path_worker *worker);
 /* What the worker side needs of `struct paths`; fixed from paths_open on. */
 const struct paths_settings *paths_get_settings(const struct paths *paths);
 /* Control thread. */
-void paths_on_note(struct paths *paths, struct path *path, const char *event, const char *text);
 void paths_on_way(struct paths *paths, struct path *path, const char *text);
 void paths_on_note(struct paths *paths, struct path *path, const char *event, const char *text);
 void paths_on_ended(struct path_letter *letter);
