@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -120,6 +121,24 @@ int candidate_path_encode(const struct candidate_path *path, struct core_path *d
         return -ENOSPC;
     data->bytes = sallyport__path__pack(&wire, data->data);
     return 0;
+}
+
+const char *candidate_list_text(const struct candidate *list, int count, char *text, size_t bytes)
+{
+    static const char *const kinds[] = {
+        [CANDIDATE_UDP] = "udp", [CANDIDATE_RELAY] = "relay", [CANDIDATE_TCP] = "tcp"};
+    char address[ADDRESS_TEXT_MAX];
+    size_t used = 0;
+
+    snprintf(text, bytes, "none");
+    for (int i = 0; i < count && used < bytes; i++) {
+        const char *where = list[i].kind == CANDIDATE_UDP
+                                ? address_format(&list[i].address, address)
+                                : list[i].host;
+        used += (size_t)snprintf(text + used, bytes - used, "%s%s %s", used ? ", " : "",
+                                 kinds[list[i].kind], where);
+    }
+    return text;
 }
 
 /* ---- judgement --------------------------------------------------------------------------------

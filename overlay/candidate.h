@@ -45,6 +45,10 @@ struct candidate_path {
 int candidate_path_decode(const struct core_path *data, struct candidate_path *path);
 int candidate_path_encode(const struct candidate_path *path, struct core_path *data);
 
+/* "udp 192.0.2.1:4000, relay hub.example:443" into `text`, "none" when there is none; what does not
+ * fit is left out. Returns `text`. */
+const char *candidate_list_text(const struct candidate *list, int count, char *text, size_t bytes);
+
 struct candidate_policy {
     bool is_loopback_allowed; /* we offered loopback ourselves: there is no other address here */
     const struct sockaddr_storage *own; /* never these: our sockets, our relay */

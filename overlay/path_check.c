@@ -181,7 +181,7 @@ static unsigned flags_of(const struct path_way *way)
 {
     const struct path *path = way->path;
 
-    return path->is_maker && way == path->live.current ? STUN_PATH_NOMINATED : 0;
+    return path->is_leading && way == path->live.current ? STUN_PATH_NOMINATED : 0;
 }
 
 void path_check_send(struct path_way *way, uint64_t now_ms)

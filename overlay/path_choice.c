@@ -1,5 +1,5 @@
 /* Which way is taken: UDP before TCP before a relay, among equals the one with the shorter round
- * trip. The end that made the path says which; the other follows as long as that way works for it,
+ * trip. The leading end says which; the other follows as long as that way works for it,
  * so media goes the same way in both directions and its absence means something. */
 #include "overlay/path_worker.h"
 
@@ -161,7 +161,7 @@ void path_choice_make(struct path *path, const char *why)
 {
     struct path_way *best = path->live.nominated;
 
-    if (path->is_maker || !best || !best->is_proved)
+    if (path->is_leading || !best || !best->is_proved)
         best = find_best(path);
     /* With nothing proved the last one is still the best guess: it may be only loss. */
     if (best && best != path->live.current)
@@ -170,7 +170,7 @@ void path_choice_make(struct path *path, const char *why)
 
 void path_choice_follow(struct path *path, struct path_way *way)
 {
-    if (path->is_maker || path->live.nominated == way)
+    if (path->is_leading || path->live.nominated == way)
         return;
     path->live.nominated = way;
     path_choice_make(path, "the far end has chosen it");

@@ -99,11 +99,12 @@ struct path *paths_make(struct paths *paths, const struct paths_birth *birth)
         return NULL;
     path->paths = paths;
     path->worker = &paths->workers[birth->worker];
-    path->is_maker = birth->is_maker;
     memcpy(path->id, birth->id, PATH_ID_BYTES);
     memcpy(path->key, birth->key, PATH_KEY_BYTES);
     memcpy(path->peer, birth->peer, OVERLAY_NODE_ID_BYTES);
     sodium_bin2hex(path->username, sizeof path->username, path->id, PATH_ID_BYTES);
+    path->is_leading = memcmp(identity_certificate(paths->settings.identity)->node, path->peer,
+                              sizeof path->peer) < 0;
     derive_keys(path, identity_certificate(paths->settings.identity)->node);
     path->is_loopback_allowed = paths->is_loopback;
     HASH_ADD(control.hh, paths->by_id, id, PATH_ID_BYTES, path);

@@ -22,6 +22,8 @@ bool path_live_is_active(const struct path *path)
 /* ---- notes ------------------------------------------------------------------------------------
  */
 
+#define NOTES_PER_S 5
+#define NOTES_BURST 50
 #define NOTE_MAX (3 * PATH_WAY_TEXT_MAX)
 
 struct note_letter {
@@ -39,11 +41,32 @@ static void on_note_letter(struct path_letter *letter)
     free(note);
 }
 
+/* Journals are for people: a path that has more to say than they could read is cut short. */
+static bool may_note(struct path *path)
+{
+    uint64_t now_ms = uv_now(path->worker->loop);
+    int64_t more = (int64_t)(now_ms - path->live.notes_ms) * NOTES_PER_S / 1000;
+
+    if (more > 0) {
+        path->live.notes_left += more;
+        path->live.notes_ms = now_ms;
+    }
+    if (path->live.notes_left > NOTES_BURST)
+        path->live.notes_left = NOTES_BURST;
+    if (path->live.notes_left <= 0)
+        return false;
+    path->live.notes_left--;
+    return true;
+}
+
 void path_live_note(struct path *path, const char *event, const char *format, ...)
 {
-    struct note_letter *note = path_letter_new(sizeof *note, on_note_letter);
+    struct note_letter *note;
     va_list args;
 
+    if (!may_note(path))
+        return;
+    note = path_letter_new(sizeof *note, on_note_letter);
     note->path = path;
     note->event = event;
     va_start(args, format);
@@ -194,6 +217,8 @@ void path_live_begin(struct path *path)
     uv_timer_init(worker->loop, &path->live.timer);
     path->live.timer.data = path;
     path->live.wanted_until_ms = uv_now(worker->loop) + PATH_WANTED_MS;
+    path->live.notes_left = NOTES_BURST;
+    path->live.notes_ms = uv_now(worker->loop);
     /* The far end has to see our numbers grow even when we forgot the path and build it again;
      * checks are much rarer than one a millisecond. */
     clock_gettime(CLOCK_REALTIME, &now);

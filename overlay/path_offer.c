@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NAMED_MAX 512
+
 /* ---- ours -------------------------------------------------------------------------------------
  */
 
@@ -25,27 +27,14 @@ static bool reserve(struct path *path)
     return path->control.has_relay;
 }
 
-static int describe(const struct path *path, bool with_key, bool with_relay, struct core_path *out)
-{
-    struct candidate_path ours = {.has_key = with_key};
-
-    memcpy(ours.id, path->id, PATH_ID_BYTES);
-    memcpy(ours.key, path->key, PATH_KEY_BYTES);
-    memcpy(ours.instance, path->paths->instance, PATH_INSTANCE_BYTES);
-    paths_add_own(path, &ours);
-    if (with_relay && ours.count < CANDIDATES_MAX)
-        ours.candidates[ours.count++] = path->control.relay;
-    return candidate_path_encode(&ours, out);
-}
-
 /* ---- what the worker is told ------------------------------------------------------------------
  */
 
 struct news {
     struct path_letter letter;
     struct path *path;
-    bool is_from_peer;
     bool is_restarted; /* the peer has: what was proved was proved to another process */
+    char ours[NAMED_MAX], theirs[NAMED_MAX]; /* candidates that were named, for the journals */
     int count;
     struct candidate candidates[CANDIDATES_MAX + 1];
 };
@@ -57,11 +46,10 @@ static void on_news(struct path_letter *letter)
     uint64_t now_ms = uv_now(path->worker->loop);
 
     path->live.wanted_until_ms = now_ms + PATH_WANTED_MS;
-    /* The far end may have started again and count from another clock. */
-    if (news->is_from_peer)
+    if (news->is_restarted) {
         path->live.seen_number = path->live.seen_mask = 0;
-    if (news->is_restarted)
         path_live_distrust(path);
+    }
     for (int i = 0; i < news->count; i++) {
         const struct candidate *candidate = &news->candidates[i];
 
@@ -75,17 +63,35 @@ static void on_news(struct path_letter *letter)
     }
     if (path->live.current)
         path_check_hurry(path->live.current, now_ms);
+    if (news->theirs[0])
+        path_live_note(path, "told", "it can be reached at: %s", news->theirs);
+    if (news->ours[0])
+        path_live_note(path, "named", "we can be reached at: %s", news->ours);
     path_choice_report(path);
     free(news);
 }
 
-static struct news *news_new(struct path *path, bool is_from_peer)
+static struct news *news_new(struct path *path)
 {
     struct news *news = path_letter_new(sizeof *news, on_news);
 
     news->path = path;
-    news->is_from_peer = is_from_peer;
     return news;
+}
+
+static int describe(struct news *news, bool with_key, bool with_relay, struct core_path *out)
+{
+    const struct path *path = news->path;
+    struct candidate_path ours = {.has_key = with_key};
+
+    memcpy(ours.id, path->id, PATH_ID_BYTES);
+    memcpy(ours.key, path->key, PATH_KEY_BYTES);
+    memcpy(ours.instance, path->paths->instance, PATH_INSTANCE_BYTES);
+    paths_add_own(path, &ours);
+    if (with_relay && ours.count < CANDIDATES_MAX)
+        ours.candidates[ours.count++] = path->control.relay;
+    candidate_list_text(ours.candidates, ours.count, news->ours, sizeof news->ours);
+    return candidate_path_encode(&ours, out);
 }
 
 /* Does the peer speak as another process than before? */
@@ -158,6 +164,7 @@ static bool judge(struct path *path, const struct candidate_path *theirs, struct
         news->candidates[news->count++] = *candidate;
     }
     paths->implausible += theirs->ignored;
+    candidate_list_text(theirs->candidates, theirs->count, news->theirs, sizeof news->theirs);
     return has_relay;
 }
 
@@ -168,8 +175,7 @@ int paths_offer(struct paths *paths, const struct certificate *peer, struct core
                 void **out, uint32_t *ssrc_in)
 {
     const struct overlay_workers *workers = paths->settings.workers;
-    struct paths_birth birth = {
-        .peer = peer->node, .worker = workers->pick(workers->ctx), .is_maker = true};
+    struct paths_birth birth = {.peer = peer->node, .worker = workers->pick(workers->ctx)};
     struct path *path;
     int err;
 
@@ -187,10 +193,10 @@ int paths_offer(struct paths *paths, const struct certificate *peer, struct core
     if ((err = paths_take_ssrc(paths, path, ssrc_in)) < 0)
         return err;
 
-    struct news *news = news_new(path, false);
+    struct news *news = news_new(path);
     if (reserve(path))
         news->candidates[news->count++] = path->control.relay;
-    err = describe(path, true, news->count > 0, ours);
+    err = describe(news, true, news->count > 0, ours);
     path_post_send(path->worker->to_worker, &news->letter);
     if (err < 0)
         paths_release(paths, path, *ssrc_in);
@@ -243,12 +249,12 @@ int paths_accept(struct paths *paths, const struct certificate *peer, const stru
     if ((err = paths_take_ssrc(paths, path, ssrc_in)) < 0)
         return err;
 
-    struct news *news = news_new(path, true);
+    struct news *news = news_new(path);
     news->is_restarted = note_instance(path, &theirs);
     bool has_relay = judge(path, &theirs, news), brings_relay = !has_relay && reserve(path);
     if (brings_relay)
         news->candidates[news->count++] = path->control.relay;
-    err = describe(path, false, brings_relay, ours);
+    err = describe(news, false, brings_relay, ours);
     path_post_send(path->worker->to_worker, &news->letter);
     if (err < 0)
         paths_release(paths, path, *ssrc_in);
@@ -269,7 +275,7 @@ int paths_learn(struct paths *paths, void *handle, const struct core_path *data)
         return -EINVAL;
     paths_refresh_hosts(paths);
 
-    struct news *news = news_new(path, true);
+    struct news *news = news_new(path);
     news->is_restarted = note_instance(path, &theirs);
     judge(path, &theirs, news);
     path_post_send(path->worker->to_worker, &news->letter);

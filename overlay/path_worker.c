@@ -25,6 +25,26 @@ static bool media_ssrc(const uint8_t *packet, size_t bytes, uint32_t *ssrc, bool
     return true;
 }
 
+/* A call sends 100 packets a second at the most, and over two ways at once for a while. What is
+ * above would only cost everybody else time. */
+static bool is_flood(struct path *path)
+{
+    const int64_t per_s = 200 + 400 * (int64_t)path->live.listeners;
+    uint64_t now_ms = uv_now(path->worker->loop), passed_ms = now_ms - path->live.allowance_ms;
+    int64_t more = passed_ms < 1000 ? (int64_t)passed_ms * per_s / 1000 : per_s;
+
+    if (more > 0) {
+        path->live.allowance += more;
+        path->live.allowance_ms = now_ms;
+    }
+    if (path->live.allowance > per_s)
+        path->live.allowance = per_s;
+    if (path->live.allowance <= 0)
+        return true;
+    path->live.allowance--;
+    return false;
+}
+
 void path_worker_receive(struct path_worker *worker, struct path_way *way,
                          const struct sockaddr_storage *source, uint8_t *packet, size_t bytes)
 {
@@ -46,6 +66,10 @@ void path_worker_receive(struct path_worker *worker, struct path_way *way,
     HASH_FIND(hh, worker->listeners, &ssrc, sizeof ssrc, listener);
     if (!listener) {
         worker->figures.stranger++;
+        return;
+    }
+    if (is_flood(listener->path)) {
+        worker->figures.flood++;
         return;
     }
     if (!is_rtcp) /* which is too rare to be watched for */
@@ -166,12 +190,12 @@ static void on_stop(struct path_letter *letter)
     const struct path_figures *f = &worker->figures;
 
     log_debug(LOG_OVERLAY, NULL,
-              "worker %d: %llu packets in, dropped: %llu malformed, %llu of nobody, checks: %llu "
-              "malformed, %llu unknown, %llu forged, %llu replayed",
+              "worker %d: %llu packets in, dropped: %llu malformed, %llu of nobody, %llu too many, "
+              "checks: %llu malformed, %llu unknown, %llu forged, %llu replayed",
               worker->index, (unsigned long long)f->packets_in, (unsigned long long)f->malformed,
-              (unsigned long long)f->stranger, (unsigned long long)f->check_malformed,
-              (unsigned long long)f->check_unknown, (unsigned long long)f->check_forged,
-              (unsigned long long)f->check_replayed);
+              (unsigned long long)f->stranger, (unsigned long long)f->flood,
+              (unsigned long long)f->check_malformed, (unsigned long long)f->check_unknown,
+              (unsigned long long)f->check_forged, (unsigned long long)f->check_replayed);
     worker->is_stopping = true;
     worker->lingering++; /* until the end of this function, or of the socket */
     if (worker->socket)

@@ -137,7 +137,7 @@ struct path {
     uint8_t send_key[32],
         receive_key[32]; /* of checks; two, so that ours cannot be sent back to us */
     bool is_loopback_allowed;
-    bool is_maker; /* the path is ours: we say which way is taken */
+    bool is_leading; /* we say which way is taken: of two nodes the one with the lower id */
 
     struct { /* control thread */
         UT_hash_handle hh;
@@ -155,13 +155,17 @@ struct path {
         uv_timer_t timer;
         TAILQ_HEAD(, path_way) ways;
         struct path_way *current;   /* that we send on */
-        struct path_way *nominated; /* by the maker of the path, to the other end */
+        struct path_way *nominated; /* by the leading end, to the other */
         struct path_way *second;    /* that we send on as well, for a while */
         uint64_t second_until_ms;
         uint64_t current_since_ms;
         unsigned listeners;
         uint64_t wanted_until_ms; /* being set up: ways are built although nobody listens yet */
         uint64_t last_check_ms;
+        int64_t allowance; /* packets of media that may come now, and when that was counted */
+        uint64_t allowance_ms;
+        int64_t notes_left; /* likewise */
+        uint64_t notes_ms;
         uint64_t check_number; /* of our last check */
         uint64_t seen_number;  /* highest of theirs, and which of the 64 below came */
         uint64_t seen_mask;
@@ -200,7 +204,7 @@ void path_live_note(struct path *path, const char *event, const char *format, ..
 /* path_choice.c */
 /* A way came, went, was proved, doubted or lost, `why` in words: chooses again. */
 void path_choice_make(struct path *path, const char *why);
-/* The far end, which made the path, has chosen this way. */
+/* The far end, which is leading, has chosen this way. */
 void path_choice_follow(struct path *path, struct path_way *way);
 /* The best proved way beside the current one, rather of another kind; NULL: none. */
 struct path_way *path_choice_standby(const struct path *path);
@@ -237,6 +241,7 @@ struct path_figures {
     uint64_t packets_in;
     uint64_t malformed; /* neither RTP, RTCP nor STUN */
     uint64_t stranger;  /* nobody listens to that SSRC */
+    uint64_t flood;     /* more than any calls would send */
     uint64_t check_malformed;
     uint64_t check_unknown; /* of no path or no probe of ours */
     uint64_t check_forged;

@@ -34,7 +34,7 @@ enum stun_type {
 enum stun_path_flag {
     STUN_PATH_DEAF = 1,     /* the sender hears nothing */
     STUN_PATH_DONE = 2,     /* the sender stops sending media */
-    STUN_PATH_NOMINATED = 4 /* the sender, who made the path, has chosen this way */
+    STUN_PATH_NOMINATED = 4 /* the sender, who is leading, has chosen this way */
 };
 
 /* What a well-formed message says. Nothing in it is proved before stun_verify. */

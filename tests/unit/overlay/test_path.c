@@ -117,6 +117,23 @@ static void rtcp_finds_its_call(void **state)
     hang_up(pair);
 }
 
+/* One call may say 600 packets in a burst, which is six seconds of voice. */
+static void a_flood_is_cut(void **state)
+{
+    struct pair *pair = *state;
+    int heard;
+
+    assert_int_equal(lab_call(&pair->berlin, &pair->paris), 0);
+    assert_true(lab_run(&pair->lab, both_have_ways, pair, 3000));
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(lab_say(&pair->berlin, 100, 7), 0);
+    lab_run(&pair->lab, NULL, NULL, 50);
+    heard = atomic_load(&pair->paris.packets);
+    assert_in_range(heard, 500, 1500);
+    assert_int_equal(ask(&pair->paris).figures.flood + (uint64_t)heard, 2000);
+    hang_up(pair);
+}
+
 static void packets_of_nobody_are_dropped(void **state)
 {
     struct pair *pair = *state;
@@ -569,6 +586,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(a_call_is_heard_both_ways),
         TEST(rtcp_finds_its_call),
+        TEST(a_flood_is_cut),
         TEST(packets_of_nobody_are_dropped),
         TEST(a_wrong_key_proves_nothing),
         TEST(the_next_call_uses_the_warm_path),
