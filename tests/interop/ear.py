@@ -41,8 +41,13 @@ def make_speech(rig, rate, text=TEXT, silence_after=60):
     return played, spoken, seconds
 
 
+class Verdict(str):
+    """What was heard, in words."""
+    gap_ms = 0.0  # the longest
+
+
 def judge_tone(who, heard_path, freq, sent_seconds, longest_gap_ms=60, completeness=0.95):
-    """Raises Failure unless the tone of make_tone came in whole; returns the figures as a text."""
+    """Raises Failure unless the tone of make_tone came in whole; returns a Verdict."""
     got = figures("measure", heard_path, str(freq))
     text = (f"{got['freq']:.0f} Hz {got['level_dbfs']:.1f} dB snr {got['snr_db']:.0f} dB "
             f"{100 * got['heard_ms'] / 1000 / sent_seconds:.1f} %")
@@ -57,7 +62,9 @@ def judge_tone(who, heard_path, freq, sent_seconds, longest_gap_ms=60, completen
         wrong.append(f"only {got['heard_ms']:.0f} ms of {sent_seconds:.2f} s")
     if wrong:
         raise Failure(f"{who} heard {freq} Hz badly: " + ", ".join(wrong))
-    return text
+    verdict = Verdict(text)
+    verdict.gap_ms = got["longest_gap_ms"]
+    return verdict
 
 
 def judge_speech(who, sent_path, heard_path, completeness=95, spectral=0.75):

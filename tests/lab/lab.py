@@ -3,6 +3,7 @@
 A `Lab` used as a context manager stops all it started and removes its namespaces, whatever
 happened. Only one lab runs at a time on a machine: a second one waits for its turn.
 """
+import concurrent.futures
 import fcntl
 import os
 import signal
@@ -15,9 +16,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "interop"))
 import ear  # noqa: E402
 from node import Realm, Sallyport  # noqa: E402
 from phones import Baresip  # noqa: E402
-from rig import Failure, Rig  # noqa: E402
+from rig import Failure, Rig, wait_until  # noqa: E402
 
-HUB = "198.18.0.11:443"
+ROUTE = ("^8[.]([a-z]+)[.]([0-9]+)$", "overlay:\\2@\\1")
 
 
 def netlab(*args):
@@ -28,41 +29,85 @@ def netlab(*args):
     return done.stdout.strip()
 
 
-class Site:
-    """A gateway in a namespace of its own, and its phone."""
+def way_of(path):
+    """What a gateway says of a path, in a word: "udp", "tcp" (direct), "relay" or "unknown"."""
+    return path.split(" ")[0]
 
-    def __init__(self, lab, name, kind, number):
+
+class Hub(Sallyport):
+    """A supernode and relay on the open internet, known by a name with an address of each family."""
+
+    def __init__(self, lab, number):
+        self.host = f"hub{number}.test"
+        netlab("host", f"hub{number}", 10 + number, "dual")
+        super().__init__(
+            lab.rig, f"hub{number}", lab.realm.enrol(f"hub{number}", roles=("supernode", "relay")),
+            roles=("supernode", "relay"), listen="[::]:443", netns=f"sp-hub{number}",
+            overlay_extra=f'advertise = "{self.host}:443"')
+
+    def fellows(self):
+        supernodes = (self.ask("status").get("overlay") or {}).get("supernodes", [])
+        return sum(supernode["kind"] == "fellow" for supernode in supernodes)
+
+
+class Site:
+    """A gateway in a namespace of its own, and its phone.
+
+    `kind` is "open" (a public host), a type of router (see netlab), or "lan": a host in the LAN of
+    the site `beside`. With `line` its line to the internet is netemu's from the beginning.
+    """
+
+    def __init__(self, lab, name, kind, number, beside=None, line=None, phones=("10",),
+                 media_extra="", overlay_extra=""):
         self.lab, self.name, self.kind, self.number = lab, name, kind, number
         if kind == "open":
             netlab("host", name, 20 + number)
+            self.phones_address = f"10.20.{20 + number}.1"
         else:
-            netlab("site", name, number, kind)
+            if kind == "lan":
+                netlab("neighbour", name, number, beside.name)
+            else:
+                netlab("site", name, number, kind)
+            self.phones_address = f"10.20.{number}.1"
+        if line:
+            netlab("emu", name, line)
+        if kind == "proxy":
+            overlay_extra += f'\n  proxy = "10.10.{number}.1:3128"'
         self.address = netlab("address", name)
         self.freq = 400 + 40 * number
         self.phone = None
         self.gateway = Sallyport(
-            lab.rig, name, lab.realm.enrol(name), roles=("gateway",), phones=("10",),
-            address=self.address, netns="sp-" + name, sip_port=5060,
-            routes={"sites": ("^8[.]([a-z]+)[.]([0-9]+)$", "overlay:\\2@\\1")})
+            lab.rig, name, lab.realm.enrol(name), roles=("gateway",), phones=phones,
+            listen="0.0.0.0:443" if kind == "open" else None, address=self.phones_address,
+            netns="sp-" + name, sip_port=5060, media_ports=40, media_extra=media_extra,
+            overlay_extra=overlay_extra, routes={"sites": ROUTE})
 
     def start_phone(self, codec="pcma", play=None):
         play = play or ear.make_tone(self.lab.rig, self.freq, ear.RATES[codec])
         self.phone = Baresip(self.lab.rig, "10", self.gateway.server, codecs=[codec], play=play,
-                             address=self.address, netns="sp-" + self.name)
+                             address=self.phones_address, netns="sp-" + self.name)
         self.codec = codec
         return self.phone
 
     def ready(self):
         """Waits until the gateway is attached and the phone registered."""
-        self.gateway.wait_ready(attached=1, seconds=20)
-        self.phone.wait_registered()
-        self.lab.hub.wait_records(len(self.lab.sites))
+        self.gateway.wait_ready(attached=min(2, len(self.lab.hubs)), seconds=30)
+        if self.phone:
+            self.phone.wait_registered()
+
+    def home(self):
+        """The hub that it is at home with."""
+        for supernode in (self.gateway.ask("status").get("overlay") or {}).get("supernodes", []):
+            if supernode["kind"] == "home":
+                return next((hub for hub in self.lab.hubs
+                             if supernode["address"].startswith(hub.host)), None)
+        return None
 
 
 class Lab:
-    """One supernode on the open internet, and sites of all kinds."""
+    """Supernodes on the open internet, and sites of all kinds."""
 
-    def __init__(self, name):
+    def __init__(self, name, hubs=3):
         if os.geteuid() != 0:
             sys.exit("The lab makes network namespaces and must be run as root: try sudo.")
         self.lock = open("/run/sallyport-lab.lock", "w")
@@ -72,18 +117,19 @@ class Lab:
             print("Another lab runs on this machine; waiting for it to end.", flush=True)
             fcntl.flock(self.lock, fcntl.LOCK_EX)
         self.rig = Rig(name)
-        self.sites = {}
+        self.hub_count, self.hubs, self.sites = hubs, [], {}
 
     def __enter__(self):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         signal.signal(signal.SIGHUP, lambda *_: sys.exit(1))
+        numbers = range(1, self.hub_count + 1)
         try:
             netlab("up")
-            netlab("host", "hub", 11)
-            self.realm = Realm(self.rig, [HUB])
-            self.hub = Sallyport(
-                self.rig, "hub", self.realm.enrol("hub", roles=("supernode", "relay")),
-                roles=("supernode", "relay"), listen=HUB, netns="sp-hub").wait_ready()
+            for number in numbers:
+                netlab("name", f"hub{number}.test", 10 + number)
+            self.realm = Realm(self.rig, [f"hub{number}.test:443" for number in numbers])
+            self.hubs = [Hub(self, number) for number in numbers]
+            self.wait_hubs()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -95,12 +141,40 @@ class Lab:
         self.lock.close()
         return False
 
-    def site(self, name, kind):
-        self.sites[name] = Site(self, name, kind, len(self.sites) + 1)
+    def wait_hubs(self, seconds=20):
+        """Until all of them know each other."""
+        for hub in self.hubs:
+            hub.wait_ready()
+            wait_until(lambda hub=hub: hub.fellows() >= len(self.hubs) - 1, seconds,
+                       f"{hub.node} knows the other hubs")
+
+    def hub_of(self, path):
+        """The hub that a path is relayed by."""
+        return next((hub for hub in self.hubs if hub.host in path or hub_address(hub) in path), None)
+
+    def site(self, name, kind, **more):
+        self.sites[name] = Site(self, name, kind, len(self.sites) + 1, **more)
         return self.sites[name]
+
+    def start_phones(self, codecs):
+        """A phone at each site, some at a time; codecs are dealt out in turn."""
+        sites = list(self.sites.values())
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda pair: pair[1].start_phone(codecs[pair[0] % len(codecs)]),
+                          enumerate(sites)))
+
+    def ready(self):
+        for site in self.sites.values():
+            site.ready()
+        for hub in self.hubs:
+            hub.wait_records(len(self.sites), seconds=10)
 
     def problems(self):
         return self.rig.problems
+
+
+def hub_address(hub):
+    return f"198.18.0.{10 + int(hub.node[3:])}:"
 
 
 class Call:
@@ -121,14 +195,19 @@ class Call:
         at, _ = site.phone.wait_event("CALL_RTPESTAB", seconds, self.since)
         return 1000 * (at - self.answered)
 
+    def paths(self):
+        """What the caller's gateway says about the way of the voice, and what the callee's says."""
+        return [site.gateway.path() for site in (self.caller, self.callee)]
+
     def path(self):
-        """What the two gateways say about the way of the voice, in a word or two."""
-        paths = {site.gateway.path() for site in (self.caller, self.callee)}
-        if all(path.startswith("udp ") for path in paths):
+        """Both in a word or two."""
+        paths = self.paths()
+        if all(way_of(path) == "udp" for path in paths):
             return "direct, UDP"
-        return " / ".join(sorted(paths))
+        return " / ".join(sorted(set(paths)))
 
     def end(self):
         self.caller.phone.hangup()
         self.callee.phone.close_reason(3, self.since)
         self.caller.phone.close_reason(3, self.since)
+
