@@ -112,6 +112,11 @@ static void tell_overlay(const json_t *overlay)
         "supernode  %-21s %s, round trip %.1f ms, attached %.0f s\n", text(supernode, "address"),
         text(supernode, "kind"), (double)number(supernode, "round_trip_us") / 1000,
         (double)number(supernode, "since_ms") / 1000);
+    const json_t *reachability = json_object_get(overlay, "reachability");
+    printf("reachable  %s: %s\n", text(reachability, "class"), text(reachability, "reason"));
+    if (json_is_true(json_object_get(reachability, "udp_blocked")))
+        printf("WARNING    no UDP: media goes over TCP, and is late whenever packets are lost; let "
+               "UDP out of the firewall\n");
     if (number(overlay, "clients") || number(overlay, "tunnels"))
         printf("serving    %lld nodes, %lld records, %lld relay tunnels\n",
                number(overlay, "clients"), number(overlay, "records"), number(overlay, "tunnels"));

@@ -45,6 +45,20 @@ static json_t *roles_of(unsigned roles)
     return array;
 }
 
+static json_t *report_reachability(const struct overlay *overlay)
+{
+    struct overlay_reachability reachability;
+    overlay_reachability(overlay, &reachability);
+    json_t *mapped = json_array();
+    for (int i = 0; i < reachability.mapped_count; i++)
+        json_array_append_new(mapped,
+                              json_pack("{s:s, s:s}", "server", reachability.mapped[i].server,
+                                        "address", reachability.mapped[i].address));
+    return json_pack("{s:s, s:s, s:b, s:o}", "class", reachability.class, "reason",
+                     reachability.reason, "udp_blocked", reachability.is_udp_blocked, "mapped",
+                     mapped);
+}
+
 static json_t *report_overlay(const struct overlay *overlay)
 {
     if (!overlay)
@@ -53,14 +67,14 @@ static json_t *report_overlay(const struct overlay *overlay)
     overlay_status(overlay, &status);
     json_t *supernodes = json_array();
     overlay_each_supernode(overlay, add_supernode, supernodes);
-    return json_pack("{s:s, s:s, s:o, s:b, s:o, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:o}", "node",
-                     status.node, "site", status.site, "roles", roles_of(status.roles), "attached",
-                     overlay_is_attached(overlay), "supernodes", supernodes,
-                     "certificate_expires_at_s", (json_int_t)status.expires_s, "clients",
-                     (int)status.clients, "records", (int)status.records, "tunnels",
-                     (int)status.tunnels, "paths", (int)status.paths, "refused",
-                     (json_int_t)status.refused, "malformed", (json_int_t)status.malformed,
-                     "last_error", text_or_null(status.last_error));
+    return json_pack("{s:s, s:s, s:o, s:b, s:o, s:o, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:o}",
+                     "node", status.node, "site", status.site, "roles", roles_of(status.roles),
+                     "attached", overlay_is_attached(overlay), "supernodes", supernodes,
+                     "reachability", report_reachability(overlay), "certificate_expires_at_s",
+                     (json_int_t)status.expires_s, "clients", (int)status.clients, "records",
+                     (int)status.records, "tunnels", (int)status.tunnels, "paths",
+                     (int)status.paths, "refused", (json_int_t)status.refused, "malformed",
+                     (json_int_t)status.malformed, "last_error", text_or_null(status.last_error));
 }
 
 static void add_binding(void *ctx, const struct sip_binding *binding)

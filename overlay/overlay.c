@@ -125,6 +125,8 @@ static int open_parts(struct overlay *overlay, unsigned roles)
         .on_way = overlay_on_way,
         .on_note = overlay_on_path_note,
         .on_way_ctx = overlay,
+        .on_stun = overlay_on_stun,
+        .on_stun_ctx = overlay,
     };
     const struct relay_settings relay = {
         .loop = overlay->loop,
@@ -143,6 +145,8 @@ static int open_parts(struct overlay *overlay, unsigned roles)
         error = open_core(overlay, roles);
     if (error == 0)
         overlay_hosts_load(overlay);
+    if (error == 0)
+        error = overlay_reach_open(overlay, roles);
     return error;
 }
 
@@ -207,6 +211,7 @@ static void close_listener(struct overlay *overlay)
 /* Everything that is open, in the order that lets each part still use what it needs. */
 static void close_parts(struct overlay *overlay)
 {
+    overlay_reach_close(overlay);
     if (overlay->core)
         core_free(overlay->core);
     overlay->core = NULL;

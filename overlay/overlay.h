@@ -165,6 +165,27 @@ void overlay_port_close(struct overlay_port *port, void (*on_closed)(void *ctx),
 /* ---- state, for `sallyport status` ------------------------------------------------------------
  */
 
+/* How well others can reach us (reach.h tells what the classes mean); worse ones first. */
+enum overlay_class {
+    OVERLAY_CLASS_UNKNOWN,
+    OVERLAY_CLASS_TCP,
+    OVERLAY_CLASS_UDP_HARD,
+    OVERLAY_CLASS_UDP_EASY,
+    OVERLAY_CLASS_OPEN
+};
+#define OVERLAY_MAPPED_MAX 4
+struct overlay_reachability {
+    const char *class;   /* "open", "udp-easy", "udp-hard", "tcp", "unknown" */
+    char reason[256];    /* in words */
+    bool is_udp_blocked; /* although the settings want UDP */
+    struct {
+        char server[ADDRESS_TEXT_MAX];  /* who sees us … */
+        char address[ADDRESS_TEXT_MAX]; /* … there */
+    } mapped[OVERLAY_MAPPED_MAX];
+    int mapped_count;
+};
+void overlay_reachability(const struct overlay *overlay, struct overlay_reachability *reachability);
+
 struct overlay_supernode {
     char address[ADDRESS_TEXT_MAX];
     char node[2 * OVERLAY_NODE_ID_BYTES + 1];

@@ -3,6 +3,7 @@
  *   overlay.c        opened and closed: the core, links, the door, paths and the relay put together
  *   overlay_io.c     the core's hands, and what comes in for it
  *   overlay_hosts.c  the host cache, kept on disk
+ *   overlay_reach.c  how well others can reach us
  *   overlay_state.c  the gateway's calls and questions, handed on
  */
 #ifndef OVERLAY_OVERLAY_PARTS_H
@@ -26,9 +27,10 @@ struct overlay {
     struct links *links;
     struct listener *listener; /* NULL: we do not listen */
     struct paths *paths;
-    struct udp_port *udp_port; /* NULL: we serve nobody, or not by UDP */
-    struct relay *relay;       /* NULL: we do not relay */
-    uint64_t refused;          /* by a listener that is closed */
+    struct udp_port *udp_port;   /* NULL: we serve nobody, or not by UDP */
+    struct relay *relay;         /* NULL: we do not relay */
+    struct overlay_reach *reach; /* overlay_reach.c */
+    uint64_t refused;            /* by a listener that is closed */
     char address[ADDRESS_TEXT_MAX];
     uv_timer_t wake, leave, keep;
     char *hosts; /* as they were written last; NULL: never */
@@ -48,6 +50,13 @@ void overlay_hosts_load(struct overlay *overlay);
 /* Saves them now and then, from now on. */
 void overlay_hosts_keep(struct overlay *overlay);
 void overlay_hosts_save(struct overlay *overlay);
+
+/* overlay_reach.c: asks supernodes where they see us, from now on. */
+int overlay_reach_open(struct overlay *overlay, unsigned roles);
+void overlay_reach_close(struct overlay *overlay);
+/* The network has changed: all is learnt anew at once. */
+void overlay_reach_again(struct overlay *overlay);
+void overlay_on_stun(void *ctx, const struct path_stun_result *result);
 
 /* overlay_io.c */
 uint64_t overlay_now_ms(void);

@@ -21,6 +21,22 @@ struct paths;
 typedef int (*paths_reserve)(void *ctx, const uint8_t peer[OVERLAY_NODE_ID_BYTES],
                              const uint8_t tunnel[16], char *address, size_t address_bytes);
 
+/* A server that is asked for our address (path_stun.h). */
+#define PATH_STUN_SERVERS_MAX 12
+#define PATH_STUN_KEPT_MAX 4
+struct path_stun_server {
+    struct sockaddr_storage address; /* normalised */
+    bool is_kept; /* asked by every worker and again and again; else once, by the first worker */
+};
+enum path_stun_outcome { PATH_STUN_ANSWERED, PATH_STUN_SILENT, PATH_STUN_UNREACHABLE };
+struct path_stun_result {
+    int worker;
+    struct path_stun_server server;
+    enum path_stun_outcome outcome; /* unreachable: this machine has no way to such an address */
+    struct sockaddr_storage mapped; /* when answered: our address as the server sees it */
+    uint32_t round_trip_us;
+};
+
 struct paths_settings {
     const struct identity *identity;
     const struct conf_overlay *conf;
@@ -35,6 +51,11 @@ struct paths_settings {
      * calls on this path. `event` is one of a few words ("proved", "lost", "moved", …). */
     void (*on_note)(void *ctx, void *path, const char *event, const char *text);
     void *on_way_ctx; /* of both */
+    /* Control thread: a server has answered, or not (paths_ask). NULL: nobody wants to know. */
+    void (*on_stun)(void *ctx, const struct path_stun_result *result);
+    /* Control thread: what paths_expect was told of has come in. */
+    void (*on_knock)(void *ctx, const uint8_t knock[12]);
+    void *on_stun_ctx; /* of both */
 };
 /* Binds the sockets: -EADDRINUSE, -EACCES, …; `settings->conf` and `workers` must outlive the
  * paths. */
@@ -44,6 +65,18 @@ int paths_open(const struct paths_settings *settings, struct paths **paths);
  */
 void paths_close(struct paths *paths, void (*on_closed)(void *ctx), void *ctx);
 unsigned paths_count(const struct paths *paths);
+
+/* From now on the workers ask these servers, all of them at once: at most PATH_STUN_SERVERS_MAX, of
+ * which PATH_STUN_KEPT_MAX are kept. */
+void paths_ask(struct paths *paths, const struct path_stun_server *servers, int count);
+/* on_knock is wanted when a STUN indication with this transaction id reaches the first worker. */
+void paths_expect(struct paths *paths, const uint8_t knock[12]);
+/* The addresses of this machine that peers are told, with the port of the first worker; returns how
+ * many. 0: no UDP. */
+int paths_hosts(struct paths *paths, struct sockaddr_storage *out, int max);
+/* The address that the first worker's socket has for peers outside, as far as one is known: mapped,
+ * else a host's. 0, or -ENOENT. */
+int paths_outside(struct paths *paths, struct sockaddr_storage *out);
 
 /* core_io's four functions, with `struct paths *` as ctx (see core.h). Each offer and accept that
  * returns 0 is one call more, until its paths_release. Offer: -ELOOP for a call to ourselves.

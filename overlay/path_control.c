@@ -302,8 +302,9 @@ int paths_open(const struct paths_settings *settings, struct paths **out)
     paths->settings = *settings;
     randombytes_buf(paths->instance, sizeof paths->instance);
     paths->workers = calloc((size_t)count, sizeof *paths->workers);
-    paths->own = calloc((size_t)count * PATHS_HOSTS_MAX, sizeof *paths->own);
-    if (!paths->workers || !paths->own)
+    paths->own = calloc((size_t)count * PATHS_OWN_MAX, sizeof *paths->own);
+    paths->seen = calloc((size_t)count * PATH_STUN_KEPT_MAX, sizeof *paths->seen);
+    if (!paths->workers || !paths->own || !paths->seen)
         goto failed;
     for (paths->worker_count = 0; paths->worker_count < count; paths->worker_count++)
         if ((err = path_worker_open(&paths->workers[paths->worker_count], paths,
@@ -323,6 +324,7 @@ failed:
     if (paths) {
         free(paths->workers);
         free(paths->own);
+        free(paths->seen);
     }
     free(paths);
     return err;
@@ -342,6 +344,7 @@ static void on_sweep_closed(uv_handle_t *handle)
     }
     free(paths->workers);
     free(paths->own);
+    free(paths->seen);
     free(paths);
     if (on_closed)
         on_closed(ctx);

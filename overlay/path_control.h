@@ -8,6 +8,7 @@
 #include "conf/log.h"
 
 #define PATHS_HOSTS_MAX 12
+#define PATHS_OWN_MAX (PATHS_HOSTS_MAX + PATH_STUN_KEPT_MAX) /* of a worker */
 
 /* An SSRC that we gave to a far end. */
 struct path_ssrc {
@@ -34,8 +35,12 @@ struct paths {
     int host_count;
     uint64_t hosts_ms;
     bool is_loopback;             /* it has no other address than loopback */
-    struct sockaddr_storage *own; /* hosts x workers, with ports */
+    struct sockaddr_storage *own; /* hosts and mapped addresses x workers, with ports */
     int own_count;
+    /* What each worker's kept servers have answered last: PATH_STUN_KEPT_MAX of each, and family 0
+     * of `server` for a free place. */
+    struct path_stun_result *seen;
+    unsigned asked; /* lists of servers so far */
 
     uint64_t implausible; /* candidates refused */
     struct log_limit complaint;

@@ -55,7 +55,8 @@ void path_worker_receive(struct path_worker *worker, struct path_way *way,
     worker->figures.packets_in++;
     /* RFC 7983 section 7 */
     if (bytes > 0 && packet[0] <= 3) {
-        path_check_receive(worker, way, source, packet, bytes);
+        if (way || !worker->stun || !path_stun_receive(worker->stun, source, packet, bytes))
+            path_check_receive(worker, way, source, packet, bytes);
         return;
     }
     if (bytes == 0 || packet[0] < 128 || packet[0] > 191 ||
@@ -143,6 +144,7 @@ static void on_start(struct path_letter *letter)
     worker->to_control = path_post_open(worker->loop, workers, PATH_POST_CONTROL);
     if (!worker->socket)
         return;
+    worker->stun = path_stun_open(worker);
     worker->poll.data = worker;
     err = uv_poll_init(worker->loop, &worker->poll, path_socket_fd(worker->socket));
     if (err == 0)
@@ -198,6 +200,8 @@ static void on_stop(struct path_letter *letter)
               (unsigned long long)f->check_forged, (unsigned long long)f->check_replayed);
     worker->is_stopping = true;
     worker->lingering++; /* until the end of this function, or of the socket */
+    path_stun_close(worker->stun);
+    worker->stun = NULL;
     if (worker->socket)
         uv_close((uv_handle_t *)&worker->poll, on_poll_closed);
     else

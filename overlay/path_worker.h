@@ -22,6 +22,7 @@
 #include "overlay/path.h"
 #include "overlay/path_post.h"
 #include "overlay/path_socket.h"
+#include "overlay/path_stun.h"
 #include "overlay/stun.h"
 
 #include <sys/queue.h>
@@ -260,6 +261,7 @@ struct path_worker {
     /* worker */
     uv_loop_t *loop;
     uv_poll_t poll;
+    struct path_stun *stun; /* NULL: no UDP */
     struct path_post *to_control;
     struct path *live;
     struct path_listener *listeners;
@@ -292,6 +294,8 @@ const struct paths_settings *paths_get_settings(const struct paths *paths);
 void paths_on_way(struct paths *paths, struct path *path, const char *text);
 void paths_on_note(struct paths *paths, struct path *path, const char *event, const char *text);
 void paths_on_ended(struct path_letter *letter);
+void paths_on_stun(struct path_letter *letter);
+void paths_on_knock(struct path_letter *letter);
 void paths_on_stopped(struct path_letter *letter);
 
 #endif
