@@ -180,6 +180,27 @@ static void talk(struct bench *bench, const char *what)
            what, cpu[0] / PACKETS, cpu[1] / heard, cpu[2] / heard, heard, PACKETS, seconds);
 }
 
+/* What one call would never send is dropped as a flood: be as many as send so much. */
+#define CALLS 1000
+struct calls {
+    struct path *path;
+    int more;
+};
+
+static void do_count(void *arg)
+{
+    struct calls *calls = arg;
+
+    calls->path->live.listeners += (unsigned)calls->more;
+}
+
+static void count_calls(struct bench *bench, struct lab_node *node, int more)
+{
+    struct calls calls = {node->path, more};
+
+    lab_on_worker(&bench->lab, paths_worker(node->path), do_count, &calls);
+}
+
 static void measure(struct bench *bench, bool udp, const char *what)
 {
     struct lab_node *nodes[] = {&bench->berlin, &bench->paris};
@@ -198,7 +219,9 @@ static void measure(struct bench *bench, bool udp, const char *what)
     if (lab_call(&bench->berlin, &bench->paris) < 0 ||
         !lab_run(&bench->lab, both_have_ways, bench, 5000))
         abort();
+    count_calls(bench, &bench->paris, CALLS);
     talk(bench, what);
+    count_calls(bench, &bench->paris, -CALLS);
     for (int i = 0; i < 2; i++)
         lab_hang_up(nodes[i]);
     for (int i = 0; i < 2; i++)
