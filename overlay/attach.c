@@ -234,7 +234,6 @@ static void on_welcome(struct core *core, struct peer *peer, const Sallyport__En
         return;
     }
     peer->round_trip_us = (uint32_t)(1000 * (core_now(core) - peer->ping_number));
-    peer->relays = welcome->relay;
     if (peer->host)
         peer->host->next_ms = 0;
     host_learn_all(core, welcome->supernodes, welcome->n_supernodes);
@@ -261,7 +260,7 @@ static void on_welcome(struct core *core, struct peer *peer, const Sallyport__En
 /* Welcome again: the answer to ask_for_others. */
 static void on_news(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)
 {
-    peer->relays = envelope->welcome->relay;
+    (void)peer;
     host_learn_all(core, envelope->welcome->supernodes, envelope->welcome->n_supernodes);
     attach_wake(core);
 }
@@ -358,7 +357,6 @@ const struct role role_upstream = {
             [SALLYPORT__ENVELOPE__BODY_FOUND] = lookup_on_found,
             [SALLYPORT__ENVELOPE__BODY_ROUTE] = call_on_route,
             [SALLYPORT__ENVELOPE__BODY_ROUTE_FAILED] = call_on_route_failed,
-            [SALLYPORT__ENVELOPE__BODY_RESERVED] = reserve_on_reserved,
             [SALLYPORT__ENVELOPE__BODY_RELAYS] = relays_on_relays,
         },
     .on_gone = on_upstream_gone,

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define BIND_LENGTH_BYTES 4
-#define BIND_FRAME_MAX 1024
+#define BIND_FRAME_MAX 2560
 #define BIND_REASON_MAX 96
 
 /* Puts the first frame together. Zero-initialise. */

@@ -18,8 +18,7 @@
 struct bind_wait {
     struct bind_waits *waits;
     struct tls_stream *stream;
-    uint8_t node[OVERLAY_NODE_ID_BYTES];
-    char site[OVERLAY_NAME_MAX];
+    struct certificate peer;
     struct bind_first first;
     const uint8_t *rest; /* what came behind the frame, while it is handled */
     size_t rest_bytes;
@@ -65,9 +64,9 @@ static void drop(struct bind_wait *wait)
     forget(wait);
 }
 
-const uint8_t *bind_wait_node(const struct bind_wait *wait)
+const struct certificate *bind_wait_peer(const struct bind_wait *wait)
 {
-    return wait->node;
+    return &wait->peer;
 }
 
 void bind_wait_refuse(struct bind_wait *wait, const char *why)
@@ -78,7 +77,7 @@ void bind_wait_refuse(struct bind_wait *wait, const char *why)
 
     if (log_limit(&waits->complaint, uv_now(waits->settings.loop), &count))
         log_info(LOG_OVERLAY, NULL, "%s: %s is refused: %s (%llu like it)", waits->settings.what,
-                 wait->site, why, (unsigned long long)count);
+                 wait->peer.site, why, (unsigned long long)count);
     tls_stream_send(wait->stream, frame, waits->settings.refusal(why, frame));
     drop(wait);
 }
@@ -133,7 +132,7 @@ static bool has_room(const struct bind_waits *waits, const struct certificate *p
     if (waits->is_closing || waits->count >= WAITS_MAX)
         return false;
     TAILQ_FOREACH(wait, &waits->list, next)
-    same += memcmp(wait->node, peer->node, sizeof wait->node) == 0;
+    same += memcmp(wait->peer.node, peer->node, sizeof peer->node) == 0;
     return same < WAITS_PER_NODE_MAX;
 }
 
@@ -148,8 +147,7 @@ void bind_waits_add(struct bind_waits *waits, struct tls_stream *stream,
     }
     wait->waits = waits;
     wait->stream = stream;
-    memcpy(wait->node, peer->node, sizeof wait->node);
-    memcpy(wait->site, peer->site, sizeof wait->site);
+    wait->peer = *peer;
     wait->since_ms = uv_now(waits->settings.loop);
     TAILQ_INSERT_TAIL(&waits->list, wait, next);
     waits->count++;

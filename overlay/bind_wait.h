@@ -22,7 +22,7 @@ struct bind_waits_settings {
     const char *what; /* "relay", "path": for the log */
     /* The frame is whole: bind_wait_refuse or bind_wait_take has to be called before it returns. */
     void (*on_frame)(void *ctx, struct bind_wait *wait, const uint8_t *frame, size_t bytes);
-    /* The answer that refuses; as relay_bound_encode. */
+    /* The answer that refuses; as relay_refused_encode. */
     size_t (*refusal)(const char *why, uint8_t *out);
     void *ctx;
 };
@@ -34,8 +34,8 @@ void bind_waits_close(struct bind_waits *waits, void (*on_closed)(void *ctx), vo
 void bind_waits_add(struct bind_waits *waits, struct tls_stream *stream,
                     const struct certificate *peer);
 
-/* The node at the other end. */
-const uint8_t *bind_wait_node(const struct bind_wait *wait);
+/* Who is at the other end. */
+const struct certificate *bind_wait_peer(const struct bind_wait *wait);
 /* Answers why not, logs (once a minute), closes; the wait is gone. */
 void bind_wait_refuse(struct bind_wait *wait, const char *why);
 /* The connection, detached (tls_stream_resume), with what came behind the frame; the wait is gone.

@@ -29,6 +29,7 @@ struct candidate {
     uint8_t tunnel[CANDIDATE_TUNNEL_BYTES];
     size_t ticket_bytes;
     uint8_t ticket[CANDIDATE_TICKET_MAX]; /* as the relay wants to see it */
+    bool is_own;                          /* signed by us; never from the wire */
 };
 
 struct candidate_path {

@@ -78,19 +78,6 @@ void core_complain(struct core *core, enum complaint cause, const char *format, 
     log_warn(LOG_OVERLAY, NULL, "%s (%llu like it)", text, (unsigned long long)count);
 }
 
-bool bucket_take(struct bucket *bucket, uint64_t now_ms, unsigned per_s, unsigned burst)
-{
-    /* Kept in microseconds of "time until full", so that rates above 1000 per second work too. */
-    uint64_t now_us = now_ms * 1000, cost_us = 1000000 / per_s, room_us = cost_us * burst;
-
-    if (bucket->full_us < now_us)
-        bucket->full_us = now_us;
-    if (bucket->full_us + cost_us > now_us + room_us)
-        return false;
-    bucket->full_us += cost_us;
-    return true;
-}
-
 /* ---- life -------------------------------------------------------------------------------------
  */
 
@@ -182,7 +169,6 @@ void core_free(struct core *core)
     event_close(core);
     query_close(core);
     forward_close(core);
-    reserve_close(core);
     close_links(core);
     local_drop(core);
     directory_free(core->directory);

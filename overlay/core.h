@@ -15,7 +15,6 @@
  *   registry.c   what clients publish; query.c: what they look up
  *   forward.c    Route: home -> home -> node, and failures back
  *   relays.c     relays: told, gathered, measured, chosen
- *   reserve.c    relay tunnels
  *   call.c …     calls end to end: numbered, acknowledged, repeated, sealed (call.h)
  */
 #ifndef OVERLAY_CORE_H
@@ -130,20 +129,6 @@ void core_relay_measured(struct core *core, const char *address, uint32_t round_
 int core_take_relays(const struct core *core, struct core_relay *out, int max);
 /* How busy our own relay is, in per cent: others are told when it has changed enough. */
 void core_relay_load(struct core *core, unsigned load);
-
-/* Reserve at our home a relay tunnel to `peer` (path side); the home's address for the candidate.
- * The Reserve is sent on the home link before anything that is sent later. -ENOTCONN: no relaying
- * home. */
-int core_reserve(struct core *core, const uint8_t peer[OVERLAY_NODE_ID_BYTES],
-                 const uint8_t tunnel[16], char *address, size_t address_bytes);
-/* Supernode side of it: io-free table of reservations, asked by the relay when somebody binds. 0
- * with the peer's node id, or -EACCES. */
-int core_reservation(struct core *core, const uint8_t tunnel[16],
-                     const uint8_t asker[OVERLAY_NODE_ID_BYTES],
-                     uint8_t peer[OVERLAY_NODE_ID_BYTES]);
-/* The relay dropped the tunnel: its reservation is over. (One that nobody binds is over in 120 s.)
- */
-void core_reservation_end(struct core *core, const uint8_t tunnel[16]);
 
 /* overlay.h's calls, status and iteration on the core; overlay.c forwards to these. */
 int core_call_new(struct core *core, const struct overlay_call_request *request,

@@ -12,6 +12,7 @@
 #define OVERLAY_CORE_INTERNAL_H
 
 #include "conf/log.h"
+#include "overlay/bucket.h"
 #include "overlay/core.h"
 #include "overlay/core_timer.h"
 #include "overlay/directory.h"
@@ -47,12 +48,6 @@ enum complaint { COMPLAINT_RECORD, COMPLAINT_LETTER, COMPLAINT_OFFER, COMPLAINT_
 void core_complain(struct core *core, enum complaint cause, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* At most `per_s` events a second, and `burst` at once. Zero-initialised it is full. */
-struct bucket {
-    uint64_t full_us; /* when it will be full again */
-};
-bool bucket_take(struct bucket *bucket, uint64_t now_ms, unsigned per_s, unsigned burst);
-
 /* ---- links (core_link.c) ----------------------------------------------------------------------
  */
 
@@ -78,7 +73,6 @@ struct peer {
     bool is_dialled; /* by us */
     bool is_up;      /* frames can be sent */
     bool is_ready;   /* Hello and Welcome are through */
-    bool relays;     /* it takes Reserve */
     uint8_t node[OVERLAY_NODE_ID_BYTES];
     char site[OVERLAY_NAME_MAX];
     unsigned roles_granted;
@@ -87,10 +81,10 @@ struct peer {
     uint64_t ping_ms; /* when the unanswered Ping was sent; 0: none */
     uint64_t ping_number;
     uint32_t round_trip_us;
-    struct core_timer timer;                /* greeting, keepalive, silence */
-    struct bucket frames, records, tunnels, tellings; /* rates */
-    struct relay_list *told; /* of relays, by it (relays.c); NULL: nothing */
-    uint64_t told_digest;    /* of what we told it of relays last */
+    struct core_timer timer;                 /* greeting, keepalive, silence */
+    struct bucket frames, records, tellings; /* rates */
+    struct relay_list *told;                 /* of relays, by it (relays.c); NULL: nothing */
+    uint64_t told_digest;                    /* of what we told it of relays last */
     struct core *core;
     struct peer *other;     /* the other end is in this process */
     struct host *host;      /* that we dialled */
@@ -264,10 +258,6 @@ void forward_close(struct core *core);
 /* Passages that are kept now. */
 unsigned forward_count(const struct core *core);
 
-void reserve_on_reserve(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
-void reserve_on_reserved(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
-void reserve_close(struct core *core);
-
 /* ---- all of it --------------------------------------------------------------------------------
  */
 
@@ -310,7 +300,6 @@ struct core {
     struct query *queries;
     unsigned query_count;
     struct forward *forward;
-    struct reservation *reservations;
     struct relays relays;
 
     struct call_table *calls;

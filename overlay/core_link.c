@@ -226,7 +226,6 @@ static struct peer *local_peer(struct core *core, core_link link, const struct r
     strcpy(peer->site, core->self->site);
     strcpy(peer->address, core->address);
     peer->roles_granted = core->self->roles;
-    peer->relays = core->roles & CONF_ROLE_RELAY;
     peer->is_up = true;
     return peer;
 }

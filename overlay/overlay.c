@@ -120,8 +120,8 @@ static int open_parts(struct overlay *overlay, unsigned roles)
         .conf = &overlay->conf->overlay,
         .workers = overlay->workers,
         .control = overlay->loop,
-        .reserve = overlay_on_reserve,
-        .reserve_ctx = overlay,
+        .take_relays = overlay_take_relays,
+        .take_relays_ctx = overlay,
         .on_way = overlay_on_way,
         .on_note = overlay_on_path_note,
         .on_way_ctx = overlay,
@@ -131,9 +131,7 @@ static int open_parts(struct overlay *overlay, unsigned roles)
     const struct relay_settings relay = {
         .loop = overlay->loop,
         .workers = overlay->workers,
-        .reservation = overlay_on_reservation,
-        .ended = overlay_on_tunnel_ended,
-        .ctx = overlay,
+        .identity = overlay->identity,
     };
 
     int error = links_open(&links, &overlay->links);

@@ -140,28 +140,12 @@ void overlay_on_stream(void *ctx, struct tls_stream *stream, const struct certif
     else if (overlay->relay)
         relay_take(overlay->relay, stream, peer);
     else
-        tls_stream_close(stream); /* not a relay: whoever reserved nothing here has no business */
+        tls_stream_close(stream); /* not a relay */
 }
 
-int overlay_on_reserve(void *ctx, const uint8_t peer[OVERLAY_NODE_ID_BYTES],
-                       const uint8_t tunnel[16], char *address, size_t address_bytes)
+int overlay_take_relays(void *ctx, struct core_relay *out, int max)
 {
-    return core_reserve(((struct overlay *)ctx)->core, peer, tunnel, address, address_bytes);
-}
-
-int overlay_on_reservation(void *ctx, const uint8_t tunnel[16],
-                           const uint8_t asker[OVERLAY_NODE_ID_BYTES],
-                           uint8_t peer[OVERLAY_NODE_ID_BYTES])
-{
-    return core_reservation(((struct overlay *)ctx)->core, tunnel, asker, peer);
-}
-
-void overlay_on_tunnel_ended(void *ctx, const uint8_t tunnel[16])
-{
-    struct overlay *overlay = ctx;
-
-    if (overlay->core)
-        core_reservation_end(overlay->core, tunnel);
+    return core_take_relays(((struct overlay *)ctx)->core, out, max);
 }
 
 void overlay_on_way(void *ctx, void *path, const char *text)

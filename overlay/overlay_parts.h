@@ -65,12 +65,7 @@ void overlay_on_deliver(uv_async_t *async);
 extern const struct link_events overlay_link_events;
 void overlay_on_stream(void *ctx, struct tls_stream *stream, const struct certificate *peer,
                        const char *alpn);
-int overlay_on_reserve(void *ctx, const uint8_t peer[OVERLAY_NODE_ID_BYTES],
-                       const uint8_t tunnel[16], char *address, size_t address_bytes);
-int overlay_on_reservation(void *ctx, const uint8_t tunnel[16],
-                           const uint8_t asker[OVERLAY_NODE_ID_BYTES],
-                           uint8_t peer[OVERLAY_NODE_ID_BYTES]);
-void overlay_on_tunnel_ended(void *ctx, const uint8_t tunnel[16]);
+int overlay_take_relays(void *ctx, struct core_relay *out, int max);
 void overlay_on_way(void *ctx, void *path, const char *text);
 void overlay_on_path_note(void *ctx, void *path, const char *event, const char *text);
 

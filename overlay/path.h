@@ -17,9 +17,8 @@
 
 struct paths;
 
-/* Reserves a tunnel for a RELAY candidate: core_reserve with the core as ctx. */
-typedef int (*paths_reserve)(void *ctx, const uint8_t peer[OVERLAY_NODE_ID_BYTES],
-                             const uint8_t tunnel[16], char *address, size_t address_bytes);
+/* The best relays for a path now, best first: core_take_relays with the core as ctx. */
+typedef int (*paths_relays)(void *ctx, struct core_relay *out, int max);
 
 /* A server that is asked for our address (path_stun.h). */
 #define PATH_STUN_SERVERS_MAX 12
@@ -42,8 +41,8 @@ struct paths_settings {
     const struct conf_overlay *conf;
     const struct overlay_workers *workers;
     uv_loop_t *control;
-    paths_reserve reserve;
-    void *reserve_ctx;
+    paths_relays take_relays; /* NULL: there are none */
+    void *take_relays_ctx;
     /* Control thread: the way of a path is known or changed; told again after each offer, accept or
      * learn of a path that has one, so that a new call hears it. */
     void (*on_way)(void *ctx, void *path, const char *text);

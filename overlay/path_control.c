@@ -374,6 +374,7 @@ void paths_on_ended(struct path_letter *letter)
     struct paths *paths = path->paths;
 
     sodium_memzero(path->key, sizeof path->key);
+    free(path->control.peer_der);
     free(path);
     paths->alive--;
     stop_when_empty(paths);

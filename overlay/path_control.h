@@ -1,5 +1,5 @@
 /* overlay/path_control.h: what the control thread knows about paths; private to path_control.c,
- * path_offer.c and path_hosts.c. */
+ * path_offer.c, path_ticket.c and path_hosts.c. */
 #ifndef OVERLAY_PATH_CONTROL_H
 #define OVERLAY_PATH_CONTROL_H
 
@@ -60,6 +60,10 @@ struct path *paths_find_shared(const struct paths *paths, const uint8_t *peer, i
 bool paths_has_room(const struct paths *paths, const uint8_t *peer);
 /* Gives the path one more call. */
 int paths_take_ssrc(struct paths *paths, struct path *path, uint32_t *ssrc);
+
+/* path_ticket.c: chooses up to `max` relays and signs a ticket for each: path->control.relays;
+ * those that the far end has named are left out (`theirs` NULL: it has named none). */
+void paths_take_relays(struct path *path, int max, const struct candidate_path *theirs);
 
 /* path_hosts.c: looks at this machine again, unless it was done just now. */
 void paths_refresh_hosts(struct paths *paths);

@@ -11,20 +11,20 @@
 /* ---- ours -------------------------------------------------------------------------------------
  */
 
-/* Asks for the tunnel again with each call: the home may have changed or forgotten it. */
-static bool reserve(struct path *path)
+/* The far end's tickets are shown together with its certificate. */
+static void keep_certificate(struct path *path, const struct certificate *peer)
 {
-    const struct paths_settings *settings = &path->paths->settings;
-    struct candidate *relay = &path->control.relay;
+    uint8_t *der;
 
-    if (!settings->reserve)
-        return false;
-    if (!path->control.has_relay)
-        randombytes_buf(relay->tunnel, sizeof relay->tunnel);
-    relay->kind = CANDIDATE_RELAY;
-    path->control.has_relay = settings->reserve(settings->reserve_ctx, path->peer, relay->tunnel,
-                                                relay->host, sizeof relay->host) == 0;
-    return path->control.has_relay;
+    if (path->control.peer_der_bytes == peer->der_bytes &&
+        memcmp(path->control.peer_der, peer->der, peer->der_bytes) == 0)
+        return;
+    if (!(der = malloc(peer->der_bytes)))
+        return;
+    memcpy(der, peer->der, peer->der_bytes);
+    free(path->control.peer_der);
+    path->control.peer_der = der;
+    path->control.peer_der_bytes = peer->der_bytes;
 }
 
 /* ---- what the worker is told ------------------------------------------------------------------
@@ -36,7 +36,9 @@ struct news {
     bool is_restarted; /* the peer has: what was proved was proved to another process */
     char ours[NAMED_MAX], theirs[NAMED_MAX]; /* candidates that were named, for the journals */
     int count;
-    struct candidate candidates[CANDIDATES_MAX + 1];
+    struct candidate candidates[CANDIDATES_MAX + PATH_OWN_RELAYS];
+    size_t signer_bytes; /* of the peer's tickets */
+    uint8_t signer[IDENTITY_DER_MAX];
 };
 
 static void on_news(struct path_letter *letter)
@@ -54,7 +56,7 @@ static void on_news(struct path_letter *letter)
         const struct candidate *candidate = &news->candidates[i];
 
         if (candidate->kind == CANDIDATE_RELAY) {
-            path_relay_add(path, candidate);
+            path_relay_add(path, candidate, news->signer, news->signer_bytes);
         } else {
             struct path_way *way = path_udp_add(path, &candidate->address, false);
             if (way && !way->is_proved)
@@ -76,10 +78,19 @@ static struct news *news_new(struct path *path)
     struct news *news = path_letter_new(sizeof *news, on_news);
 
     news->path = path;
+    news->signer_bytes = path->control.peer_der_bytes;
+    if (news->signer_bytes > 0)
+        memcpy(news->signer, path->control.peer_der, news->signer_bytes);
     return news;
 }
 
-static int describe(struct news *news, bool with_key, bool with_relay, struct core_path *out)
+static void add_own_relays(struct news *news)
+{
+    for (int i = 0; i < news->path->control.relay_count; i++)
+        news->candidates[news->count++] = news->path->control.relays[i];
+}
+
+static int describe(struct news *news, bool with_key, struct core_path *out)
 {
     const struct path *path = news->path;
     struct candidate_path ours = {.has_key = with_key};
@@ -88,8 +99,10 @@ static int describe(struct news *news, bool with_key, bool with_relay, struct co
     memcpy(ours.key, path->key, PATH_KEY_BYTES);
     memcpy(ours.instance, path->paths->instance, PATH_INSTANCE_BYTES);
     paths_add_own(path, &ours);
-    if (with_relay && ours.count < CANDIDATES_MAX)
-        ours.candidates[ours.count++] = path->control.relay;
+    if (ours.count > CANDIDATES_MAX - path->control.relay_count)
+        ours.count = CANDIDATES_MAX - path->control.relay_count;
+    for (int i = 0; i < path->control.relay_count; i++)
+        ours.candidates[ours.count++] = path->control.relays[i];
     candidate_list_text(ours.candidates, ours.count, news->ours, sizeof news->ours);
     return candidate_path_encode(&ours, out);
 }
@@ -124,9 +137,10 @@ static bool is_a_relay(const struct sockaddr_storage *address, const struct path
 {
     struct sockaddr_storage relay;
 
-    if (path->control.has_relay && address_parse(path->control.relay.host, &relay) == 0 &&
-        address_equal(address, &relay))
-        return true;
+    for (int i = 0; i < path->control.relay_count; i++)
+        if (address_parse(path->control.relays[i].host, &relay) == 0 &&
+            address_equal(address, &relay))
+            return true;
     for (int i = 0; i < theirs->count; i++)
         if (theirs->candidates[i].kind == CANDIDATE_RELAY &&
             address_parse(theirs->candidates[i].host, &relay) == 0 &&
@@ -135,14 +149,13 @@ static bool is_a_relay(const struct sockaddr_storage *address, const struct path
     return false;
 }
 
-/* Those of their candidates that may be tried; returns whether a relay is among them. */
-static bool judge(struct path *path, const struct candidate_path *theirs, struct news *news)
+/* Those of their candidates that may be tried. */
+static void judge(struct path *path, const struct candidate_path *theirs, struct news *news)
 {
     struct paths *paths = path->paths;
     struct candidate_policy udp = {path->is_loopback_allowed, paths->own, paths->own_count};
     struct candidate_policy relay = {.is_loopback_allowed = paths_is_loopback_realm(paths)};
     char text[ADDRESS_TEXT_MAX];
-    bool has_relay = false;
 
     for (int i = 0; i < theirs->count; i++) {
         const struct candidate *candidate = &theirs->candidates[i];
@@ -158,14 +171,11 @@ static bool judge(struct path *path, const struct candidate_path *theirs, struct
         } else if (!candidate_host_is_plausible(candidate->host, &relay)) {
             complain(paths, "an impossible relay");
             continue;
-        } else {
-            has_relay = true;
         }
         news->candidates[news->count++] = *candidate;
     }
     paths->implausible += theirs->ignored;
     candidate_list_text(theirs->candidates, theirs->count, news->theirs, sizeof news->theirs);
-    return has_relay;
 }
 
 /* ---- the three steps --------------------------------------------------------------------------
@@ -193,10 +203,11 @@ int paths_offer(struct paths *paths, const struct certificate *peer, struct core
     if ((err = paths_take_ssrc(paths, path, ssrc_in)) < 0)
         return err;
 
+    keep_certificate(path, peer);
+    paths_take_relays(path, PATH_OWN_RELAYS, NULL);
     struct news *news = news_new(path);
-    if (reserve(path))
-        news->candidates[news->count++] = path->control.relay;
-    err = describe(news, true, news->count > 0, ours);
+    add_own_relays(news);
+    err = describe(news, true, ours);
     path_post_send(path->worker->to_worker, &news->letter);
     if (err < 0)
         paths_release(paths, path, *ssrc_in);
@@ -249,12 +260,13 @@ int paths_accept(struct paths *paths, const struct certificate *peer, const stru
     if ((err = paths_take_ssrc(paths, path, ssrc_in)) < 0)
         return err;
 
+    keep_certificate(path, peer);
+    paths_take_relays(path, 1, &theirs);
     struct news *news = news_new(path);
     news->is_restarted = note_instance(path, &theirs);
-    bool has_relay = judge(path, &theirs, news), brings_relay = !has_relay && reserve(path);
-    if (brings_relay)
-        news->candidates[news->count++] = path->control.relay;
-    err = describe(news, false, brings_relay, ours);
+    judge(path, &theirs, news);
+    add_own_relays(news);
+    err = describe(news, false, ours);
     path_post_send(path->worker->to_worker, &news->letter);
     if (err < 0)
         paths_release(paths, path, *ssrc_in);

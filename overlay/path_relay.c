@@ -13,11 +13,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+/* For each per cent of load, squared: a relay that is full counts as one that is 100 ms away. */
+#define PENALTY_US 10
 
 struct relay_way {
     struct path_way way; /* first */
     char address[CANDIDATE_HOST_MAX];
     uint8_t tunnel[CANDIDATE_TUNNEL_BYTES];
+    struct relay_bind bind;
     struct bundle bundle;
     struct bundle_dial dial;
 };
@@ -72,15 +77,41 @@ static const char *refuse(void *ctx, const struct certificate *peer)
                                          : "its certificate does not grant the role of a relay";
 }
 
+/* A call may outlast its ticket: either end may sign, so we do. */
+static void renew_ticket(struct relay_way *relay)
+{
+    struct path *path = relay->way.path;
+    struct relay_bind *bind = &relay->bind;
+    struct ticket ticket;
+    int64_t now_s = time(NULL);
+
+    if (ticket_decode(bind->ticket, bind->ticket_bytes, &ticket) < 0 ||
+        (now_s >= ticket.issued_s - TICKET_CLOCK_S && now_s < ticket.issued_s + ticket.lifetime_s))
+        return;
+    ticket.issued_s = now_s;
+    ticket.lifetime_s = TICKET_LIFETIME_MAX_S;
+    memcpy(ticket.peer, path->peer, sizeof ticket.peer);
+    bind->ticket_bytes =
+        ticket_sign(paths_get_settings(path->paths)->identity, &ticket, bind->ticket);
+    bind->certificate_bytes = 0;
+}
+
 static size_t ask(void *ctx, uint8_t *out)
 {
-    return relay_bind_encode(((struct relay_way *)ctx)->tunnel, out);
+    renew_ticket(ctx);
+    return relay_bind_encode(&((struct relay_way *)ctx)->bind, out);
 }
 
 static int answered(void *ctx, const uint8_t *frame, size_t bytes, char *refused)
 {
-    (void)ctx;
-    return relay_bound_decode(frame, bytes, refused);
+    struct relay_way *relay = ctx;
+    struct relay_bound bound;
+
+    if (relay_bound_decode(frame, bytes, &bound) < 0)
+        return -EBADMSG;
+    strcpy(refused, bound.refused);
+    relay->way.penalty_us = bound.load * bound.load * PENALTY_US;
+    return 0;
 }
 
 static void on_bound(void *ctx)
@@ -146,29 +177,60 @@ static const struct path_way_ops relay_ops = {
     .close = relay_close,
 };
 
-/* The way through this tunnel, else one that is not up and may go when there are too many. */
-static struct relay_way *find(struct path *path, const struct candidate *candidate, bool *is_full,
-                              struct relay_way **idle)
+static bool is_used(const struct path_way *way)
+{
+    const struct path *path = way->path;
+
+    return way == path->live.current || way == path->live.nominated || way == path->live.second;
+}
+
+static struct relay_way *find(const struct path *path, const struct candidate *candidate)
 {
     struct path_way *way;
-    int count = 0;
 
-    *idle = NULL;
     TAILQ_FOREACH(way, &path->live.ways, next)
     {
         struct relay_way *relay = (struct relay_way *)way;
 
-        if (way->ops != &relay_ops)
-            continue;
-        if (memcmp(relay->tunnel, candidate->tunnel, sizeof relay->tunnel) == 0 &&
+        if (way->ops == &relay_ops &&
+            memcmp(relay->tunnel, candidate->tunnel, sizeof relay->tunnel) == 0 &&
             strcmp(relay->address, candidate->host) == 0)
             return relay;
-        count++;
-        if (!way->is_up)
-            *idle = relay;
     }
-    *is_full = count >= PATH_RELAY_MAX;
     return NULL;
+}
+
+/* Room for one more: there is, or the oldest that carries nothing goes, rather one that is down. */
+static bool make_room(struct path *path)
+{
+    struct path_way *way, *worst = NULL;
+    int count = 0;
+
+    TAILQ_FOREACH(way, &path->live.ways, next)
+    {
+        if (way->ops != &relay_ops)
+            continue;
+        count++;
+        if (!is_used(way) && (!worst || (worst->is_up && !way->is_up)))
+            worst = way;
+    }
+    if (count < PATH_RELAY_MAX)
+        return true;
+    if (worst)
+        path_live_remove_way(path, worst);
+    return worst != NULL;
+}
+
+/* Who signed it is told to the relay, unless it was us. */
+static void take_ticket(struct relay_way *relay, const struct candidate *candidate,
+                        const uint8_t *signer, size_t signer_bytes)
+{
+    struct relay_bind *bind = &relay->bind;
+
+    memcpy(bind->ticket, candidate->ticket, candidate->ticket_bytes);
+    bind->ticket_bytes = candidate->ticket_bytes;
+    bind->certificate_bytes = candidate->is_own ? 0 : signer_bytes;
+    memcpy(bind->certificate, signer, bind->certificate_bytes);
 }
 
 static struct relay_way *make(struct path *path, const struct candidate *candidate)
@@ -193,23 +255,20 @@ static struct relay_way *make(struct path *path, const struct candidate *candida
     return relay;
 }
 
-void path_relay_add(struct path *path, const struct candidate *candidate)
+void path_relay_add(struct path *path, const struct candidate *candidate, const uint8_t *signer,
+                    size_t signer_bytes)
 {
-    struct relay_way *idle, *relay;
-    bool is_full;
+    struct relay_way *relay = find(path, candidate);
 
-    relay = find(path, candidate, &is_full, &idle);
     if (relay) {
+        take_ticket(relay, candidate, signer, signer_bytes);
         bundle_dial_hurry(&relay->dial);
         path_live_wake(path);
         return;
     }
-    if (is_full && !idle)
+    if (!make_room(path) || !(relay = make(path, candidate)))
         return;
-    if (is_full)
-        path_live_remove_way(path, &idle->way);
-    if (!(relay = make(path, candidate)))
-        return;
+    take_ticket(relay, candidate, signer, signer_bytes);
     path_live_add_way(path, &relay->way);
     path_live_wake(path);
 }

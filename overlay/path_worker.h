@@ -117,9 +117,12 @@ struct path_way *path_udp_add(struct path *path, const struct sockaddr_storage *
                               bool is_seen);
 
 /* path_relay.c */
-#define PATH_RELAY_MAX 2
-/* Dials the relay unless there is a way through that tunnel already. */
-void path_relay_add(struct path *path, const struct candidate *candidate);
+#define PATH_RELAY_MAX 4
+#define PATH_OWN_RELAYS 2 /* that the caller names: the best one and its standby */
+/* Dials the relay unless there is a way through that tunnel already, which then gets the newer
+ * ticket. `signer` is the certificate of the ticket's signer (DER), unless it is our own. */
+void path_relay_add(struct path *path, const struct candidate *candidate, const uint8_t *signer,
+                    size_t signer_bytes);
 
 /* ---- paths ------------------------------------------------------------------------------------
  */
@@ -146,8 +149,10 @@ struct path {
         bool has_way;
         bool is_ended;
         uint64_t idle_since_ms;
-        bool has_relay;
-        struct candidate relay;                     /* reserved by us */
+        struct candidate relays[PATH_OWN_RELAYS]; /* that we named last */
+        int relay_count;
+        size_t peer_der_bytes;
+        uint8_t *peer_der; /* the far end's certificate, as it was shown last */
         uint8_t peer_instance[PATH_INSTANCE_BYTES]; /* zeros: not known yet */
     } control;
 

@@ -2,7 +2,7 @@
 #include "overlay/relay.h"
 
 #include "overlay/bind_wait.h"
-#include "overlay/relay_frame.h"
+#include "overlay/relay_admit.h"
 #include "overlay/relay_tunnel.h"
 
 #include "conf/log.h"
@@ -11,15 +11,19 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define TUNNEL_KBIT_S 2000
 #define IDLE_S 60
+#define TUNNELS_MAX 2048
+#define TUNNELS_PER_SIGNER 512
 
 struct relay {
     struct relay_settings settings;
     struct relay_worker *workers;
     int worker_count;
     struct bind_waits *waits;
+    struct relay_admission admission;
     atomic_uint tunnel_count;
     int open; /* workers that are not closed yet, and the waits */
     void (*on_closed)(void *ctx);
@@ -36,6 +40,11 @@ unsigned relay_tunnel_count(const struct relay *relay)
     return atomic_load_explicit(&relay->tunnel_count, memory_order_relaxed);
 }
 
+uint64_t relay_refused(const struct relay *relay, enum ticket_fault fault)
+{
+    return relay->admission.refused[fault];
+}
+
 static void let_go(void *ctx)
 {
     struct relay *relay = ctx;
@@ -44,6 +53,7 @@ static void let_go(void *ctx)
         return;
     void (*on_closed)(void *) = relay->on_closed;
     void *closed_ctx = relay->on_closed_ctx;
+    relay_admission_fini(&relay->admission);
     free(relay->workers);
     free(relay);
     if (on_closed)
@@ -53,7 +63,7 @@ static void let_go(void *ctx)
 /* ---- binding ----------------------------------------------------------------------------------
  */
 
-/* Both ends of a tunnel must land on one worker; the id is random. */
+/* Both ends of a tunnel must land on one worker; what names it is a hash. */
 static struct relay_worker *worker_of(struct relay *relay, const uint8_t *tunnel)
 {
     uint32_t number;
@@ -65,26 +75,29 @@ static struct relay_worker *worker_of(struct relay *relay, const uint8_t *tunnel
 static void on_frame(void *ctx, struct bind_wait *wait, const uint8_t *frame, size_t bytes)
 {
     struct relay *relay = ctx;
-    const struct relay_settings *settings = &relay->settings;
-    uint8_t tunnel[CANDIDATE_TUNNEL_BYTES], peer[OVERLAY_NODE_ID_BYTES];
+    struct relay_bind bind;
+    struct relay_admitted admitted;
+    enum ticket_fault fault = TICKET_MALFORMED;
 
-    if (relay_bind_decode(frame, bytes, tunnel) < 0) {
-        bind_wait_refuse(wait, "malformed");
+    if (relay_bind_decode(frame, bytes, &bind) == 0)
+        fault = relay_admit(&relay->admission, &bind, bind_wait_peer(wait),
+                            uv_now(relay->settings.loop), time(NULL), &admitted);
+    else
+        relay->admission.refused[fault]++;
+    if (fault != TICKET_GOOD) {
+        bind_wait_refuse(wait, ticket_fault_text(fault));
         return;
     }
-    if (settings->reservation(settings->ctx, tunnel, bind_wait_node(wait), peer) < 0) {
-        bind_wait_refuse(wait, "no such tunnel");
-        return;
-    }
-    bool is_higher = memcmp(bind_wait_node(wait), peer, sizeof peer) > 0;
     struct tls_stream *stream = bind_wait_take(wait);
-    if (!stream)
+    if (!stream) {
+        relay_admission_end(&relay->admission, admitted.tunnel, 1);
         return;
+    }
     struct relay_arrival *arrival = path_letter_new(sizeof *arrival, relay_worker_arrive);
-    arrival->worker = worker_of(relay, tunnel);
+    arrival->worker = worker_of(relay, admitted.tunnel);
     arrival->stream = stream;
-    memcpy(arrival->tunnel, tunnel, sizeof arrival->tunnel);
-    arrival->is_higher = is_higher;
+    memcpy(arrival->tunnel, admitted.tunnel, sizeof arrival->tunnel);
+    arrival->is_higher = admitted.is_higher;
     path_post_send(arrival->worker->to_worker, &arrival->letter);
 }
 
@@ -119,7 +132,7 @@ int relay_open(const struct relay_settings *settings, struct relay **out)
     struct bind_waits_settings waits = {.loop = settings->loop,
                                         .what = "relay",
                                         .on_frame = on_frame,
-                                        .refusal = relay_bound_encode,
+                                        .refusal = relay_refused_encode,
                                         .ctx = relay};
 
     if (!relay || !(relay->workers = calloc((size_t)count, sizeof *relay->workers)) ||
@@ -131,6 +144,10 @@ int relay_open(const struct relay_settings *settings, struct relay **out)
     }
     relay->settings = *settings;
     relay->worker_count = count;
+    relay->admission.node = identity_certificate(settings->identity)->node;
+    relay->admission.tunnels_max = settings->tunnels_max ? settings->tunnels_max : TUNNELS_MAX;
+    relay->admission.tunnels_per_signer = TUNNELS_PER_SIGNER;
+    trust_init(&relay->admission.trust, settings->identity);
     for (int i = 0; i < count; i++)
         start_worker(relay, i);
     *out = relay;
@@ -140,10 +157,8 @@ int relay_open(const struct relay_settings *settings, struct relay **out)
 void relay_on_gone(struct path_letter *letter)
 {
     struct relay_gone *gone = (struct relay_gone *)letter;
-    const struct relay_settings *settings = &gone->relay->settings;
 
-    if (settings->ended)
-        settings->ended(settings->ctx, gone->tunnel);
+    relay_admission_end(&gone->relay->admission, gone->tunnel, gone->connections);
     free(gone);
 }
 

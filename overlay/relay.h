@@ -1,19 +1,21 @@
-/* overlay/relay.h: the relay: joins two media connections of one tunnel, and forwards between them
- * only.
+/* overlay/relay.h: the relay: joins the connections of the two ends of a tunnel, and forwards
+ * between them only.
  *
  * A connection with ALPN "sallyport-relay/1" is handed over by the listener after its TLS
- * handshake. Its first frame must be a RelayBind for a tunnel that was reserved for exactly these
- * two node ids. Frames (RFC 4571) are passed to the other end unread; queues are bounded by age
- * (stream.h); bandwidth per tunnel is capped; a tunnel with a missing end, or through which nothing
- * goes, is dropped after a minute. When a node binds again, its newest connection is the one.
+ * handshake. Its first frame must be a RelayBind with a ticket (ticket.h) that one of the two ends
+ * has signed; nothing else is needed, and nothing has to be known before: a relay that has started
+ * again takes those who come back. Frames (RFC 4571) are passed to the other end unread; queues are
+ * bounded by age (stream.h); bandwidth per tunnel is capped; a tunnel with a missing end, or
+ * through which nothing goes, is dropped after a minute.
  *
- * relay.c hears the RelayBind on the control thread; then the connection moves to the worker of its
- * tunnel (relay_tunnel.c) for good.
+ * relay.c hears the RelayBind on the control thread, relay_admit.c judges it; then the connection
+ * moves to the worker of its tunnel (relay_tunnel.c) for good.
  */
 #ifndef OVERLAY_RELAY_H
 #define OVERLAY_RELAY_H
 
 #include "overlay/core.h"
+#include "overlay/ticket.h"
 
 struct relay;
 struct tls_stream; /* tls.h: one TLS connection on a uv_tcp_t, after its handshake */
@@ -21,23 +23,19 @@ struct tls_stream; /* tls.h: one TLS connection on a uv_tcp_t, after its handsha
 struct relay_settings {
     uv_loop_t *loop; /* control */
     const struct overlay_workers *workers;
-    /* core_reservation */
-    int (*reservation)(void *ctx, const uint8_t tunnel[16],
-                       const uint8_t asker[OVERLAY_NODE_ID_BYTES],
-                       uint8_t peer[OVERLAY_NODE_ID_BYTES]);
-    /* core_reservation_end: nobody uses the tunnel any more; NULL: not wanted. Also during
-     * relay_close. */
-    void (*ended)(void *ctx, const uint8_t tunnel[16]);
-    void *ctx;
+    const struct identity *identity;
     unsigned
         tunnel_kbit_s; /* cap, each way; 0: 2000, which is some 25 calls in G.711 or 50 in Opus */
-    unsigned idle_s;   /* a tunnel through which nothing goes is dropped after; 0: 60 */
+    unsigned tunnels_max; /* at once; 0: 2048 */
+    unsigned idle_s;      /* a tunnel through which nothing goes is dropped after; 0: 60 */
 };
 int relay_open(const struct relay_settings *settings, struct relay **relay);
 /* Closes all connections, reports (at most about 1 s). */
 void relay_close(struct relay *relay, void (*on_closed)(void *ctx), void *ctx);
 /* Takes the connection (and frees it in the end). May be called from inside the stream's on_up. */
 void relay_take(struct relay *relay, struct tls_stream *stream, const struct certificate *peer);
+/* Binds refused since the start, by why. */
+uint64_t relay_refused(const struct relay *relay, enum ticket_fault fault);
 /* Tunnels with at least one end. */
 unsigned relay_tunnel_count(const struct relay *relay);
 

@@ -7,45 +7,82 @@
 
 #include "overlay/overlay.pb-c.h"
 
-size_t relay_bind_encode(const uint8_t tunnel[CANDIDATE_TUNNEL_BYTES], uint8_t *out)
-{
-    Sallyport__RelayBind bind = SALLYPORT__RELAY_BIND__INIT;
+#define LOAD_MAX 100
 
-    bind.tunnel.len = CANDIDATE_TUNNEL_BYTES;
-    bind.tunnel.data = (uint8_t *)tunnel;
-    return bind_frame_length(out, sallyport__relay_bind__pack(&bind, out + BIND_LENGTH_BYTES));
+size_t relay_bind_encode(const struct relay_bind *bind, uint8_t *out)
+{
+    Sallyport__RelayBind wire = SALLYPORT__RELAY_BIND__INIT;
+
+    wire.ticket.len = bind->ticket_bytes;
+    wire.ticket.data = (uint8_t *)bind->ticket;
+    wire.certificate.len = bind->certificate_bytes;
+    wire.certificate.data = (uint8_t *)bind->certificate;
+    assert(sallyport__relay_bind__get_packed_size(&wire) <= BIND_FRAME_MAX);
+    return bind_frame_length(out, sallyport__relay_bind__pack(&wire, out + BIND_LENGTH_BYTES));
 }
 
-size_t relay_bound_encode(const char *refused, uint8_t *out)
+size_t relay_bound_encode(const struct relay_bound *bound, uint8_t *out)
 {
-    Sallyport__RelayBound bound = SALLYPORT__RELAY_BOUND__INIT;
+    Sallyport__RelayBound wire = SALLYPORT__RELAY_BOUND__INIT;
 
-    assert(strlen(refused) < BIND_REASON_MAX);
-    bound.refused = (char *)refused;
-    return bind_frame_length(out, sallyport__relay_bound__pack(&bound, out + BIND_LENGTH_BYTES));
-}
-
-int relay_bind_decode(const uint8_t *frame, size_t bytes, uint8_t tunnel[CANDIDATE_TUNNEL_BYTES])
-{
-    Sallyport__RelayBind *bind = sallyport__relay_bind__unpack(NULL, bytes, frame);
-    int err = -EBADMSG;
-
-    if (bind && bind->tunnel.len == CANDIDATE_TUNNEL_BYTES) {
-        memcpy(tunnel, bind->tunnel.data, CANDIDATE_TUNNEL_BYTES);
-        err = 0;
+    wire.refused = (char *)bound->refused;
+    wire.load = bound->load;
+    wire.udp_port = bound->udp_port;
+    if (bound->udp_port) {
+        wire.channel = bound->channel;
+        wire.key.len = sizeof bound->key;
+        wire.key.data = (uint8_t *)bound->key;
     }
-    if (bind)
-        sallyport__relay_bind__free_unpacked(bind, NULL);
-    return err;
+    return bind_frame_length(out, sallyport__relay_bound__pack(&wire, out + BIND_LENGTH_BYTES));
 }
 
-int relay_bound_decode(const uint8_t *frame, size_t bytes, char *refused)
+size_t relay_refused_encode(const char *refused, uint8_t *out)
 {
-    Sallyport__RelayBound *bound = sallyport__relay_bound__unpack(NULL, bytes, frame);
+    struct relay_bound bound = {.load = 0};
 
-    if (!bound)
+    bind_reason_copy(bound.refused, refused);
+    return relay_bound_encode(&bound, out);
+}
+
+static bool take(const ProtobufCBinaryData *from, uint8_t *out, size_t room, size_t *bytes)
+{
+    if (from->len > room)
+        return false;
+    *bytes = from->len;
+    if (from->len > 0)
+        memcpy(out, from->data, from->len);
+    return true;
+}
+
+int relay_bind_decode(const uint8_t *frame, size_t bytes, struct relay_bind *bind)
+{
+    Sallyport__RelayBind *wire = sallyport__relay_bind__unpack(NULL, bytes, frame);
+    bool is_good = wire &&
+                   take(&wire->ticket, bind->ticket, sizeof bind->ticket, &bind->ticket_bytes) &&
+                   take(&wire->certificate, bind->certificate, sizeof bind->certificate,
+                        &bind->certificate_bytes) &&
+                   bind->ticket_bytes > 0;
+
+    if (wire)
+        sallyport__relay_bind__free_unpacked(wire, NULL);
+    return is_good ? 0 : -EBADMSG;
+}
+
+int relay_bound_decode(const uint8_t *frame, size_t bytes, struct relay_bound *bound)
+{
+    Sallyport__RelayBound *wire = sallyport__relay_bound__unpack(NULL, bytes, frame);
+
+    if (!wire)
         return -EBADMSG;
-    bind_reason_copy(refused, bound->refused);
-    sallyport__relay_bound__free_unpacked(bound, NULL);
+    memset(bound, 0, sizeof *bound);
+    bind_reason_copy(bound->refused, wire->refused);
+    bound->load = wire->load < LOAD_MAX ? wire->load : LOAD_MAX;
+    if (wire->udp_port > 0 && wire->udp_port <= UINT16_MAX && wire->key.len == RELAY_KEY_BYTES &&
+        wire->channel >> 28 == 4) { /* RFC 7983's range */
+        bound->udp_port = (uint16_t)wire->udp_port;
+        bound->channel = wire->channel;
+        memcpy(bound->key, wire->key.data, sizeof bound->key);
+    }
+    sallyport__relay_bound__free_unpacked(wire, NULL);
     return 0;
 }

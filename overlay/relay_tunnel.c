@@ -114,8 +114,10 @@ static struct relay_tunnel *tunnel_of(struct relay_worker *worker, const uint8_t
     struct relay_tunnel *tunnel;
 
     HASH_FIND(hh, worker->tunnels, id, CANDIDATE_TUNNEL_BYTES, tunnel);
-    if (tunnel || !(tunnel = calloc(1, sizeof *tunnel)))
+    if (tunnel)
         return tunnel;
+    if (!(tunnel = calloc(1, sizeof *tunnel)))
+        abort(); /* as in path_letter_new: it was admitted */
     tunnel->worker = worker;
     memcpy(tunnel->id, id, CANDIDATE_TUNNEL_BYTES);
     init_end(&tunnel->ends[0], tunnel);
@@ -130,19 +132,17 @@ void relay_worker_arrive(struct path_letter *letter)
     struct relay_worker *worker = arrival->worker;
     struct tls_stream *stream = arrival->stream;
     struct relay_tunnel *tunnel = tunnel_of(worker, arrival->tunnel);
-    struct relay_end *end = tunnel ? &tunnel->ends[arrival->is_higher] : NULL;
+    struct relay_end *end = &tunnel->ends[arrival->is_higher];
     uint8_t frame[BIND_LENGTH_BYTES + BIND_FRAME_MAX];
+    struct relay_bound bound = {.load = 0};
 
     free(arrival);
-    if (!end) {
-        tls_stream_close(stream); /* detached: gone at once */
-        return;
-    }
+    tunnel->connections++;
     bool was_missing = bundle_count(&end->bundle) == 0;
     bool is_first = was_missing && bundle_count(&other_end(end)->bundle) == 0;
     if (is_first)
         atomic_fetch_add_explicit(worker->tunnel_count, 1, memory_order_relaxed);
-    if (bundle_resume(&end->bundle, stream, frame, relay_bound_encode("", frame)) < 0) {
+    if (bundle_resume(&end->bundle, stream, frame, relay_bound_encode(&bound, frame)) < 0) {
         if (is_first)
             atomic_fetch_sub_explicit(worker->tunnel_count, 1, memory_order_relaxed);
         return;
@@ -164,6 +164,7 @@ static void end_tunnel(struct relay_tunnel *tunnel)
 
     gone->relay = worker->relay;
     memcpy(gone->tunnel, tunnel->id, sizeof gone->tunnel);
+    gone->connections = tunnel->connections;
     drop_end(&tunnel->ends[0]);
     drop_end(&tunnel->ends[1]);
     HASH_DEL(worker->tunnels, tunnel);

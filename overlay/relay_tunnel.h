@@ -26,6 +26,7 @@ struct relay_tunnel {
     uint8_t id[CANDIDATE_TUNNEL_BYTES];
     struct relay_end ends[2]; /* of the lower node id, of the higher */
     uint64_t active_ms;       /* last bind or forwarded frame */
+    unsigned connections;     /* that came, ever */
     UT_hash_handle hh;
 };
 
@@ -71,6 +72,7 @@ struct relay_gone {
     struct path_letter letter;
     struct relay *relay;
     uint8_t tunnel[CANDIDATE_TUNNEL_BYTES];
+    unsigned connections;
 };
 void relay_on_gone(struct path_letter *letter);
 void relay_on_stopped(struct path_letter *letter);

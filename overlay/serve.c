@@ -51,7 +51,6 @@ void serve_welcome(struct core *core, struct peer *peer)
     welcome.seats = core->seats;
     welcome.clients = core->client_count;
     welcome.time_s = core->io.time_s(core->io.ctx);
-    welcome.relay = core->roles & CONF_ROLE_RELAY;
     welcome.address = core->address;
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_WELCOME;
     envelope.welcome = &welcome;
@@ -130,7 +129,6 @@ const struct role role_client = {
             [SALLYPORT__ENVELOPE__BODY_PUBLISH] = registry_on_publish,
             [SALLYPORT__ENVELOPE__BODY_LOOKUP] = query_on_lookup,
             [SALLYPORT__ENVELOPE__BODY_ROUTE] = forward_on_route_of_client,
-            [SALLYPORT__ENVELOPE__BODY_RESERVE] = reserve_on_reserve,
             [SALLYPORT__ENVELOPE__BODY_RELAYS] = relays_on_relays,
         },
     .on_gone = on_client_gone,

@@ -213,7 +213,6 @@ static inline void stand_welcome(struct stand *stand, core_link link, const stru
 
     core_on_link_up(stand->core, link, false, identity_certificate(peer), NULL);
     welcome.version = 1;
-    welcome.relay = true;
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_WELCOME;
     envelope.welcome = &welcome;
     stand_give(stand, link, &envelope);

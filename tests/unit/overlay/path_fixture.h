@@ -217,23 +217,27 @@ struct lab_node {
     atomic_int packets; /* that its listener heard */
     atomic_int last_byte;
     bool is_listening, is_closed;
-    char relay[ADDRESS_TEXT_MAX]; /* "" when its home has no relay */
-    int (*reserved)(void *ctx, const uint8_t *owner, const uint8_t *peer, const uint8_t *tunnel);
-    void *reserved_ctx;
+    struct core_relay relays[CORE_RELAYS_MAX]; /* that it knows, best first */
+    int relay_count;
     void (*on_note)(void *ctx, void *path, const char *event, const char *text);
 };
 
-static inline int lab_reserve(void *ctx, const uint8_t peer[OVERLAY_NODE_ID_BYTES],
-                              const uint8_t tunnel[16], char *address, size_t bytes)
+static inline int lab_take_relays(void *ctx, struct core_relay *out, int max)
 {
     struct lab_node *node = ctx;
+    int count = node->relay_count < max ? node->relay_count : max;
 
-    if (!node->relay[0])
-        return -107; /* ENOTCONN */
-    snprintf(address, bytes, "%s", node->relay);
-    return node->reserved ? node->reserved(node->reserved_ctx,
-                                           identity_certificate(node->identity)->node, peer, tunnel)
-                          : 0;
+    memcpy(out, node->relays, (size_t)count * sizeof *out);
+    return count;
+}
+
+static inline void lab_knows_relay(struct lab_node *node, const struct identity *relay,
+                                   const char *address)
+{
+    struct core_relay *known = &node->relays[node->relay_count++];
+
+    memcpy(known->node, identity_certificate(relay)->node, sizeof known->node);
+    snprintf(known->address, sizeof known->address, "%s", address);
 }
 
 static inline void lab_on_way(void *ctx, void *path, const char *text)
@@ -251,8 +255,8 @@ static inline int lab_open(struct lab *lab, struct lab_node *node, const char *s
     struct paths_settings settings = {.conf = &node->conf,
                                       .workers = &lab->workers,
                                       .control = &lab->control.loop,
-                                      .reserve = lab_reserve,
-                                      .reserve_ctx = node,
+                                      .take_relays = lab_take_relays,
+                                      .take_relays_ctx = node,
                                       .on_way = lab_on_way,
                                       .on_note = node->on_note,
                                       .on_way_ctx = node};

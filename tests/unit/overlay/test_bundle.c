@@ -95,7 +95,7 @@ static void server_on_first(void *ctx, struct tls_stream *stream, const uint8_t 
     (void)data;
     (void)bytes;
     tls_stream_hand(stream, &bound, server);
-    tls_stream_send(stream, frame, relay_bound_encode(server->pair->refusal, frame));
+    tls_stream_send(stream, frame, relay_refused_encode(server->pair->refusal, frame));
 }
 
 static void server_on_up(void *ctx, struct tls_stream *stream, const struct certificate *peer,
@@ -178,16 +178,21 @@ static const char *refuse(void *ctx, const struct certificate *peer)
 
 static size_t ask(void *ctx, uint8_t *out)
 {
-    static const uint8_t tunnel[CANDIDATE_TUNNEL_BYTES] = "a tunnel";
+    static const struct relay_bind bind = {.ticket_bytes = 8, .ticket = "a ticket"};
 
     (void)ctx;
-    return relay_bind_encode(tunnel, out);
+    return relay_bind_encode(&bind, out);
 }
 
 static int answered(void *ctx, const uint8_t *frame, size_t bytes, char *refused)
 {
+    struct relay_bound bound;
+    int err = relay_bound_decode(frame, bytes, &bound);
+
     (void)ctx;
-    return relay_bound_decode(frame, bytes, refused);
+    if (err == 0)
+        strcpy(refused, bound.refused);
+    return err;
 }
 
 static void on_bound(void *ctx)

@@ -1,5 +1,4 @@
-/* Attaching, serving, dispatch, forwarding and tunnels of one core, the test being everybody else.
- */
+/* Attaching, serving, dispatch and forwarding of one core, the test being everybody else. */
 #include "tests/unit/overlay/core_fixture.h"
 
 #include <errno.h>
@@ -196,19 +195,19 @@ static void each_role_accepts_its_own_bodies(void **state)
         int body;
         bool is_accepted;
     } cases[] = {
-        {FIRST, BODY(PUBLISH), true},   {FIRST, BODY(LOOKUP), true},
-        {FIRST, BODY(RESERVE), true},   {FIRST, BODY(PING), true},
-        {FIRST, BODY(FOUND), false},    {FIRST, BODY(WELCOME), false},
-        {FIRST, BODY(HELLO), false},    {FIRST, BODY(PUBLISHED), false},
-        {SECOND, BODY(FOUND), true},    {SECOND, BODY(LOOKUP), true},
-        {SECOND, BODY(RESERVE), false}, {SECOND, BODY(HELLO), false},
-        {THIRD, BODY(LOOKUP), false},   {THIRD, BODY(PING), false},
+        {FIRST, BODY(PUBLISH), true},  {FIRST, BODY(LOOKUP), true},
+        {FIRST, BODY(RELAYS), true},   {FIRST, BODY(PING), true},
+        {FIRST, BODY(FOUND), false},   {FIRST, BODY(WELCOME), false},
+        {FIRST, BODY(HELLO), false},   {FIRST, BODY(PUBLISHED), false},
+        {SECOND, BODY(FOUND), true},   {SECOND, BODY(LOOKUP), true},
+        {SECOND, BODY(RELAYS), true},  {SECOND, BODY(HELLO), false},
+        {THIRD, BODY(LOOKUP), false},  {THIRD, BODY(PING), false},
         {THIRD, BODY(PUBLISH), false},
     };
     Sallyport__Lookup lookup = SALLYPORT__LOOKUP__INIT;
     Sallyport__Publish publish = SALLYPORT__PUBLISH__INIT;
     Sallyport__Published published = SALLYPORT__PUBLISHED__INIT;
-    Sallyport__Reserve reserve = SALLYPORT__RESERVE__INIT;
+    Sallyport__Relays relays = SALLYPORT__RELAYS__INIT;
     Sallyport__Ping ping = SALLYPORT__PING__INIT;
     Sallyport__Found found = SALLYPORT__FOUND__INIT;
     Sallyport__Hello hello = SALLYPORT__HELLO__INIT;
@@ -235,8 +234,8 @@ static void each_role_accepts_its_own_bodies(void **state)
         case BODY(PUBLISHED):
             envelope.published = &published;
             break;
-        case BODY(RESERVE):
-            envelope.reserve = &reserve;
+        case BODY(RELAYS):
+            envelope.relays = &relays;
             break;
         case BODY(PING):
             envelope.ping = &ping;
@@ -457,89 +456,6 @@ static void passages_are_forgotten(void **state)
     stand_finish(&stand);
 }
 
-/* ---- tunnels -----------------------------------------------------------------------------------
- */
-
-static void give_reserve(struct stand *stand, core_link link, const uint8_t tunnel[16],
-                         const struct identity *peer)
-{
-    Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
-    Sallyport__Reserve reserve = SALLYPORT__RESERVE__INIT;
-
-    reserve.tunnel.data = (uint8_t *)tunnel;
-    reserve.tunnel.len = 16;
-    reserve.peer.data = (uint8_t *)identity_certificate(peer)->node;
-    reserve.peer.len = OVERLAY_NODE_ID_BYTES;
-    envelope.body_case = BODY(RESERVE);
-    envelope.reserve = &reserve;
-    stand_give(stand, link, &envelope);
-}
-
-static void a_tunnel_is_for_its_two_ends(void **state)
-{
-    static const uint8_t tunnel[16] = "tunnel number 1", unknown[16] = "tunnel number 2";
-    const uint8_t *b = identity_certificate(berlin)->node, *p = identity_certificate(paris)->node;
-    uint8_t peer[OVERLAY_NODE_ID_BYTES];
-    struct stand stand;
-
-    (void)state;
-    open_hub(&stand, 0);
-    stand_hello(&stand, FIRST, berlin, false);
-    give_reserve(&stand, FIRST, tunnel, paris);
-    assert_string_equal(stand_sent(&stand, FIRST, BODY(RESERVED))->reserved->refused, "");
-    assert_int_equal(core_reservation(stand.core, tunnel, b, peer), 0);
-    assert_memory_equal(peer, p, sizeof peer);
-    assert_int_equal(core_reservation(stand.core, tunnel, p, peer), 0);
-    assert_memory_equal(peer, b, sizeof peer);
-    assert_int_equal(core_reservation(stand.core, tunnel, identity_certificate(other)->node, peer),
-                     -EACCES);
-    assert_int_equal(core_reservation(stand.core, unknown, b, peer), -EACCES);
-    stand_run(&stand, 300000); /* bound: it stays */
-    assert_int_equal(core_reservation(stand.core, tunnel, b, peer), 0);
-    core_reservation_end(stand.core, tunnel);
-    assert_int_equal(core_reservation(stand.core, tunnel, b, peer), -EACCES);
-    stand_finish(&stand);
-}
-
-static void a_tunnel_that_nobody_binds_expires(void **state)
-{
-    static const uint8_t tunnel[16] = "tunnel number 1";
-    uint8_t peer[OVERLAY_NODE_ID_BYTES];
-    struct stand stand;
-
-    (void)state;
-    open_hub(&stand, 0);
-    stand_hello(&stand, FIRST, berlin, false);
-    give_reserve(&stand, FIRST, tunnel, paris);
-    give_reserve(&stand, FIRST, tunnel, berlin); /* taken */
-    assert_string_equal(stand_sent(&stand, FIRST, BODY(RESERVED))->reserved->refused,
-                        "there is such a tunnel");
-    stand_run(&stand, 121000);
-    assert_int_equal(core_reservation(stand.core, tunnel, identity_certificate(berlin)->node, peer),
-                     -EACCES);
-    stand_finish(&stand);
-}
-
-static void a_reserve_goes_before_what_follows(void **state)
-{
-    static const uint8_t tunnel[16] = "tunnel number 1";
-    char address[ADDRESS_TEXT_MAX];
-    struct stand stand;
-
-    (void)state;
-    open_node(&stand, 1);
-    assert_int_equal(core_reserve(stand.core, identity_certificate(paris)->node, tunnel, address,
-                                  sizeof address),
-                     -ENOTCONN);
-    stand_welcome(&stand, stand.dialled[0], hub);
-    assert_int_equal(core_reserve(stand.core, identity_certificate(paris)->node, tunnel, address,
-                                  sizeof address),
-                     0);
-    assert_string_equal(address, "a.example:443");
-    assert_non_null(stand_sent(&stand, stand.dialled[0], BODY(RESERVE)));
-    stand_finish(&stand);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -558,9 +474,6 @@ int main(void)
         cmocka_unit_test(a_route_goes_by_a_fellow_and_its_failure_back),
         cmocka_unit_test(a_link_is_made_to_a_home_that_is_not_linked),
         cmocka_unit_test(passages_are_forgotten),
-        cmocka_unit_test(a_tunnel_is_for_its_two_ends),
-        cmocka_unit_test(a_tunnel_that_nobody_binds_expires),
-        cmocka_unit_test(a_reserve_goes_before_what_follows),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -569,7 +569,7 @@ static void relay_only_shows_no_address(void **state)
     struct candidate_path said;
 
     assert_int_equal(lab_open(&pair->lab, &rome, "rome"), 0);
-    strcpy(rome.relay, "203.0.113.5:443");
+    lab_knows_relay(&rome, pair->berlin.identity, "203.0.113.5:443");
     assert_int_equal(paths_offer(rome.paths, identity_certificate(pair->paris.identity), &offer,
                                  &rome.path, &rome.ssrc_in),
                      0);

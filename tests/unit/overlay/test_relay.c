@@ -12,7 +12,6 @@
 
 #include <cmocka.h>
 
-#define TUNNELS_MAX 8
 #define PORT_MIN 52000
 #define PORT_MAX 53999
 
@@ -23,10 +22,6 @@ struct supernode {
     uv_tcp_t listener;
     struct relay *relay;
     char address[ADDRESS_TEXT_MAX];
-    struct {
-        uint8_t tunnel[16], asker[OVERLAY_NODE_ID_BYTES], peer[OVERLAY_NODE_ID_BYTES];
-    } reserved[TUNNELS_MAX];
-    int reserved_count, ended, binds;
     bool is_closed;
 };
 
@@ -54,45 +49,6 @@ static uv_loop_t *third_loop(void *ctx, int worker)
 static int third_post(void *ctx, int worker, void (*fn)(void *arg), void *arg)
 {
     return lab_post(ctx, worker < 0 ? worker : LAB_PATH_WORKERS, fn, arg);
-}
-
-static int on_reserve(void *ctx, const uint8_t *owner, const uint8_t *peer, const uint8_t *tunnel)
-{
-    struct supernode *supernode = ctx;
-    int i = 0;
-
-    while (i < supernode->reserved_count && memcmp(supernode->reserved[i].tunnel, tunnel, 16) != 0)
-        i++;
-    assert_true(i < TUNNELS_MAX);
-    memcpy(supernode->reserved[i].tunnel, tunnel, 16);
-    memcpy(supernode->reserved[i].asker, owner, OVERLAY_NODE_ID_BYTES);
-    memcpy(supernode->reserved[i].peer, peer, OVERLAY_NODE_ID_BYTES);
-    if (i == supernode->reserved_count)
-        supernode->reserved_count++;
-    return 0;
-}
-
-static int on_reservation(void *ctx, const uint8_t *tunnel, const uint8_t *asker, uint8_t *peer)
-{
-    struct supernode *supernode = ctx;
-
-    supernode->binds++;
-    for (int i = 0; i < supernode->reserved_count; i++) {
-        if (memcmp(supernode->reserved[i].tunnel, tunnel, 16) != 0)
-            continue;
-        bool is_asker = memcmp(supernode->reserved[i].asker, asker, OVERLAY_NODE_ID_BYTES) == 0;
-        bool is_peer = memcmp(supernode->reserved[i].peer, asker, OVERLAY_NODE_ID_BYTES) == 0;
-        memcpy(peer, is_asker ? supernode->reserved[i].peer : supernode->reserved[i].asker,
-               OVERLAY_NODE_ID_BYTES);
-        return is_asker || is_peer ? 0 : -EACCES;
-    }
-    return -EACCES;
-}
-
-static void on_ended(void *ctx, const uint8_t *tunnel)
-{
-    (void)tunnel;
-    ((struct supernode *)ctx)->ended++;
 }
 
 static void on_up(void *ctx, struct tls_stream *stream, const struct certificate *peer,
@@ -145,6 +101,16 @@ static void supernode_listen(struct supernode *supernode)
     } while (err < 0);
 }
 
+static void supernode_open_relay(struct supernode *supernode)
+{
+    struct relay_settings settings = {.loop = &supernode->lab->control.loop,
+                                      .workers = &supernode->workers,
+                                      .identity = supernode->identity,
+                                      .tunnel_kbit_s = 100000,
+                                      .idle_s = 1};
+    assert_int_equal(relay_open(&settings, &supernode->relay), 0);
+}
+
 static void supernode_open(struct supernode *supernode, struct lab *lab, unsigned roles)
 {
     supernode->lab = lab;
@@ -153,14 +119,7 @@ static void supernode_open(struct supernode *supernode, struct lab *lab, unsigne
     supernode->workers.count = one;
     supernode->workers.loop = third_loop;
     supernode->workers.post = third_post;
-    struct relay_settings settings = {.loop = &lab->control.loop,
-                                      .workers = &supernode->workers,
-                                      .reservation = on_reservation,
-                                      .ended = on_ended,
-                                      .ctx = supernode,
-                                      .tunnel_kbit_s = 100000,
-                                      .idle_s = 1};
-    assert_int_equal(relay_open(&settings, &supernode->relay), 0);
+    supernode_open_relay(supernode);
     supernode_listen(supernode);
 }
 
@@ -182,9 +141,7 @@ static void join(struct relayed *relayed, struct lab_node *node)
     node->conf.supernodes[0] = relayed->supernode.address;
     node->conf.supernode_count = 1;
     node->conf.keep_path_s = 60;
-    strcpy(node->relay, relayed->supernode.address);
-    node->reserved = on_reserve;
-    node->reserved_ctx = &relayed->supernode;
+    lab_knows_relay(node, relayed->supernode.identity, relayed->supernode.address);
 }
 
 static int setup_roles(void **state, unsigned roles)
@@ -280,7 +237,7 @@ static void the_callee_brings_a_relay_when_the_caller_has_none(void **state)
 {
     struct relayed *relayed = *state;
 
-    relayed->berlin.relay[0] = '\0';
+    relayed->berlin.relay_count = 0;
     assert_int_equal(lab_call(&relayed->berlin, &relayed->paris), 0);
     assert_true(lab_run(&relayed->lab, both_have_ways, relayed, 3000));
     assert_int_equal(lab_say(&relayed->berlin, 1, 7), 0);
@@ -294,7 +251,7 @@ static void a_relay_must_be_granted_the_role(void **state)
 
     assert_int_equal(lab_call(&relayed->berlin, &relayed->paris), 0);
     assert_false(lab_run(&relayed->lab, both_have_ways, relayed, 300));
-    assert_int_equal(relayed->supernode.binds, 0);
+    assert_int_equal(relay_tunnel_count(relayed->supernode.relay), 0);
     hang_up(relayed);
 }
 
@@ -379,7 +336,7 @@ struct client {
     struct tls_stream *stream;
     struct lab *lab;
     struct bind_first first;
-    char refused[BIND_REASON_MAX];
+    struct relay_bound bound;
     bool is_up, is_answered, is_down, is_closed;
     size_t bytes; /* after the RelayBound */
 };
@@ -402,7 +359,7 @@ static void client_on_data(void *ctx, struct tls_stream *stream, const uint8_t *
     (void)stream;
     if (!client->is_answered &&
         bind_first_take(&client->first, &data, &bytes, &frame, &frame_bytes) > 0) {
-        assert_int_equal(relay_bound_decode(frame, frame_bytes, client->refused), 0);
+        assert_int_equal(relay_bound_decode(frame, frame_bytes, &client->bound), 0);
         client->is_answered = true;
     }
     client->bytes += bytes;
@@ -432,12 +389,58 @@ static void client_dial(struct client *client, struct relayed *relayed,
     assert_true(lab_run(client->lab, lab_flag, &client->is_up, 3000));
 }
 
-static void client_bind(struct client *client, const uint8_t *tunnel)
+/* What a bind shows. */
+struct shown {
+    const struct identity *signer, *peer, *relay;
+    const char *tunnel;
+    int64_t issued_s;
+    uint32_t lifetime_s;
+    const struct identity *certificate; /* NULL: none */
+};
+
+/* A good one of Berlin, for Berlin and Paris. */
+static struct shown good(const struct relayed *relayed, const char *tunnel)
+{
+    return (struct shown){.signer = relayed->berlin.identity,
+                          .peer = relayed->paris.identity,
+                          .relay = relayed->supernode.identity,
+                          .tunnel = tunnel,
+                          .issued_s = time(NULL),
+                          .lifetime_s = 60,
+                          .certificate = relayed->berlin.identity};
+}
+
+static size_t encode_bind(const struct shown *shown, uint8_t *out)
+{
+    struct ticket ticket = {.issued_s = shown->issued_s, .lifetime_s = shown->lifetime_s};
+    struct relay_bind bind;
+
+    memcpy(ticket.tunnel, shown->tunnel, sizeof ticket.tunnel);
+    memcpy(ticket.relay, identity_certificate(shown->relay)->node, sizeof ticket.relay);
+    memcpy(ticket.peer, identity_certificate(shown->peer)->node, sizeof ticket.peer);
+    bind.ticket_bytes = ticket_sign(shown->signer, &ticket, bind.ticket);
+    bind.certificate_bytes = 0;
+    if (shown->certificate) {
+        const struct certificate *certificate = identity_certificate(shown->certificate);
+        bind.certificate_bytes = certificate->der_bytes;
+        memcpy(bind.certificate, certificate->der, certificate->der_bytes);
+    }
+    return relay_bind_encode(&bind, out);
+}
+
+static void client_show(struct client *client, const struct shown *shown)
 {
     uint8_t frame[BIND_LENGTH_BYTES + BIND_FRAME_MAX];
 
-    tls_stream_send(client->stream, frame, relay_bind_encode(tunnel, frame));
+    tls_stream_send(client->stream, frame, encode_bind(shown, frame));
     assert_true(lab_run(client->lab, lab_flag, &client->is_answered, 3000));
+}
+
+static void client_bind(struct client *client, const struct relayed *relayed, const char *tunnel)
+{
+    struct shown shown = good(relayed, tunnel);
+
+    client_show(client, &shown);
 }
 
 static void on_client_closed(void *ctx)
@@ -451,35 +454,102 @@ static void client_close(struct client *client)
     assert_true(lab_run(client->lab, lab_flag, &client->is_closed, 3000));
 }
 
-static void reserve_between(struct relayed *relayed, const char *tunnel)
+static bool has_bytes(void *arg)
 {
-    on_reserve(&relayed->supernode, identity_certificate(relayed->berlin.identity)->node,
-               identity_certificate(relayed->paris.identity)->node, (const uint8_t *)tunnel);
+    return ((struct client *)arg)->bytes > 0;
 }
 
-static const uint8_t tunnel_a[] = "tunnel-aaaaaaaaa", tunnel_b[] = "tunnel-bbbbbbbbb";
+static const char tunnel_a[] = "tunnel-aaaaaaaaa";
 
 static void only_the_two_ends_may_bind(void **state)
 {
     struct relayed *relayed = *state;
+    struct identity *third = fixture_identity(&relayed->lab.realm, "oslo", CONF_ROLE_GATEWAY);
+    const struct identity *binders[] = {relayed->berlin.identity, relayed->paris.identity, third};
     struct client client;
 
-    reserve_between(relayed, (const char *)tunnel_a);
-    client_dial(&client, relayed, relayed->supernode.identity); /* a third node */
-    client_bind(&client, tunnel_a);
-    assert_string_equal(client.refused, "no such tunnel");
-    assert_true(lab_run(&relayed->lab, lab_flag, &client.is_down, 3000));
-    client_close(&client);
+    for (int i = 0; i < 3; i++) { /* the third replays what it has seen */
+        client_dial(&client, relayed, binders[i]);
+        client_bind(&client, relayed, tunnel_a);
+        assert_string_equal(client.bound.refused, i < 2 ? "" : "the ticket is for others");
+        client_close(&client);
+    }
+    assert_int_equal(relay_refused(relayed->supernode.relay, TICKET_STRANGER), 1);
+    identity_free(third);
+}
 
-    client_dial(&client, relayed, relayed->berlin.identity); /* a tunnel that nobody reserved */
-    client_bind(&client, tunnel_b);
-    assert_string_equal(client.refused, "no such tunnel");
-    client_close(&client);
+static void tickets_that_are_not_good_are_refused(void **state)
+{
+    struct relayed *relayed = *state;
+    struct identity *third = fixture_identity(&relayed->lab.realm, "oslo", CONF_ROLE_GATEWAY);
+    const struct shown right = good(relayed, tunnel_a);
+    struct shown cases[5] = {right, right, right, right, right};
+    const char *const words[] = {"another relay", "expired", "not signed", "not signed", ""};
+    struct client client;
 
-    client_dial(&client, relayed, relayed->paris.identity);
-    client_bind(&client, tunnel_a);
-    assert_string_equal(client.refused, "");
-    client_close(&client);
+    cases[0].relay = third;
+    cases[1].issued_s -= 200;
+    cases[2].certificate = NULL;
+    cases[3].certificate = third;
+    for (int i = 0; i < 5; i++) {
+        client_dial(&client, relayed, relayed->paris.identity);
+        client_show(&client, &cases[i]);
+        assert_non_null(strstr(client.bound.refused, words[i]));
+        assert_true(i < 4 || client.bound.refused[0] == '\0');
+        client_close(&client);
+    }
+    assert_int_equal(relay_refused(relayed->supernode.relay, TICKET_FORGED), 2);
+    assert_int_equal(relay_refused(relayed->supernode.relay, TICKET_TIMES), 1);
+    assert_int_equal(relay_refused(relayed->supernode.relay, TICKET_ELSEWHERE), 1);
+    identity_free(third);
+}
+
+/* Whoever signs a ticket for a tunnel of others gets another tunnel. */
+static void nobody_gets_into_the_tunnel_of_others(void **state)
+{
+    struct relayed *relayed = *state;
+    struct identity *third = fixture_identity(&relayed->lab.realm, "oslo", CONF_ROLE_GATEWAY);
+    struct shown own = good(relayed, tunnel_a);
+    struct client berlin, paris, oslo;
+
+    own.signer = third;
+    client_dial(&berlin, relayed, relayed->berlin.identity);
+    client_bind(&berlin, relayed, tunnel_a);
+    client_dial(&oslo, relayed, third);
+    client_show(&oslo, &own);
+    assert_string_equal(oslo.bound.refused, "");
+    client_dial(&paris, relayed, relayed->paris.identity);
+    client_bind(&paris, relayed, tunnel_a);
+    assert_int_equal(relay_tunnel_count(relayed->supernode.relay), 2);
+    tls_stream_send(berlin.stream, (const uint8_t *)"\0\5hello", 7);
+    assert_true(lab_run(&relayed->lab, has_bytes, &paris, 3000));
+    assert_int_equal(oslo.bytes, 0);
+    client_close(&berlin);
+    client_close(&paris);
+    client_close(&oslo);
+    identity_free(third);
+}
+
+/* The relay's process ends in the middle of a call, another one takes its place: it knows nothing,
+ * and the call goes on. */
+static void a_relay_that_starts_again_takes_those_who_come_back(void **state)
+{
+    struct relayed *relayed = *state;
+    struct supernode *supernode = &relayed->supernode;
+
+    assert_int_equal(lab_call(&relayed->berlin, &relayed->paris), 0);
+    assert_true(lab_run(&relayed->lab, both_have_ways, relayed, 3000));
+    relay_close(supernode->relay, on_supernode_closed, supernode);
+    assert_true(lab_run(&relayed->lab, lab_flag, &supernode->is_closed, 5000));
+    supernode->is_closed = false;
+    supernode_open_relay(supernode);
+    int heard = atomic_load(&relayed->paris.packets);
+    for (int i = 0; i < 300 && atomic_load(&relayed->paris.packets) == heard; i++) {
+        lab_say(&relayed->berlin, 1, 1);
+        lab_run(&relayed->lab, NULL, NULL, 10);
+    }
+    assert_true(atomic_load(&relayed->paris.packets) > heard);
+    hang_up(relayed);
 }
 
 static void malformed_binds_are_refused(void **state)
@@ -497,15 +567,10 @@ static void malformed_binds_are_refused(void **state)
         client_dial(&client, relayed, relayed->berlin.identity);
         tls_stream_send(client.stream, (const uint8_t *)cases[i].bytes, cases[i].count);
         assert_true(lab_run(&relayed->lab, lab_flag, &client.is_answered, 3000));
-        assert_string_equal(client.refused, "malformed");
+        assert_string_equal(client.bound.refused, "malformed");
         client_close(&client);
     }
-    assert_int_equal(relayed->supernode.binds, 0);
-}
-
-static bool has_bytes(void *arg)
-{
-    return ((struct client *)arg)->bytes > 0;
+    assert_int_equal(relay_refused(relayed->supernode.relay, TICKET_MALFORMED), 3);
 }
 
 static bool has_ten_frames(void *arg)
@@ -523,18 +588,18 @@ static void the_two_newest_connections_of_a_node_count(void **state)
     struct client berlin, paris[3];
     uint8_t bytes[BIND_LENGTH_BYTES + BIND_FRAME_MAX + 16];
 
-    reserve_between(relayed, (const char *)tunnel_a);
     client_dial(&paris[0], relayed, relayed->paris.identity);
-    client_bind(&paris[0], tunnel_a);
+    client_bind(&paris[0], relayed, tunnel_a);
     client_dial(&berlin, relayed, relayed->berlin.identity);
-    size_t count = relay_bind_encode(tunnel_a, bytes);
+    struct shown shown = good(relayed, tunnel_a);
+    size_t count = encode_bind(&shown, bytes);
     memcpy(bytes + count, "\0\5hello", 7);
     tls_stream_send(berlin.stream, bytes, count + 7);
     assert_true(lab_run(&relayed->lab, has_bytes, &paris[0], 3000));
     assert_int_equal(paris[0].bytes, 7);
 
     client_dial(&paris[1], relayed, relayed->paris.identity);
-    client_bind(&paris[1], tunnel_a);
+    client_bind(&paris[1], relayed, tunnel_a);
     paris[0].bytes = 0;
     for (int i = 0; i < 10; i++)
         tls_stream_send(berlin.stream, (const uint8_t *)"\0\3you", 5);
@@ -543,8 +608,8 @@ static void the_two_newest_connections_of_a_node_count(void **state)
     assert_false(paris[0].is_down);
 
     client_dial(&paris[2], relayed, relayed->paris.identity);
-    client_bind(&paris[2], tunnel_a);
-    assert_string_equal(paris[2].refused, "");
+    client_bind(&paris[2], relayed, tunnel_a);
+    assert_string_equal(paris[2].bound.refused, "");
     assert_true(lab_run(&relayed->lab, lab_flag, &paris[0].is_down, 3000));
     paris[1].bytes = 0;
     for (int i = 0; i < 10; i++)
@@ -557,6 +622,19 @@ static void the_two_newest_connections_of_a_node_count(void **state)
         client_close(&paris[i]);
 }
 
+/* Binds as the node's path has. */
+static void client_show_like(struct client *client, const struct lab_node *node)
+{
+    const struct path *path = node->path;
+    const struct candidate *candidate = &path->control.relays[0];
+    struct relay_bind bind = {.ticket_bytes = candidate->ticket_bytes};
+    uint8_t frame[BIND_LENGTH_BYTES + BIND_FRAME_MAX];
+
+    memcpy(bind.ticket, candidate->ticket, candidate->ticket_bytes);
+    tls_stream_send(client->stream, frame, relay_bind_encode(&bind, frame));
+    assert_true(lab_run(client->lab, lab_flag, &client->is_answered, 3000));
+}
+
 /* A path whose connection to the relay ends in the middle of a call comes back by itself. */
 static void a_lost_connection_is_dialled_again(void **state)
 {
@@ -566,7 +644,7 @@ static void a_lost_connection_is_dialled_again(void **state)
     assert_int_equal(lab_call(&relayed->berlin, &relayed->paris), 0);
     assert_true(lab_run(&relayed->lab, both_have_ways, relayed, 3000));
     client_dial(&intruder, relayed, relayed->berlin.identity); /* replaces that of the path */
-    client_bind(&intruder, relayed->supernode.reserved[0].tunnel);
+    client_show_like(&intruder, &relayed->berlin);
     assert_true(lab_run(&relayed->lab, lab_flag, &intruder.is_down, 3000));
     int heard = atomic_load(&relayed->paris.packets);
     for (int i = 0; i < 100 && atomic_load(&relayed->paris.packets) == heard; i++) {
@@ -583,9 +661,8 @@ static void too_long_a_frame_ends_the_connection(void **state)
     struct relayed *relayed = *state;
     struct client client;
 
-    reserve_between(relayed, (const char *)tunnel_a);
     client_dial(&client, relayed, relayed->paris.identity);
-    client_bind(&client, tunnel_a);
+    client_bind(&client, relayed, tunnel_a);
     tls_stream_send(client.stream, (const uint8_t *)"\xff\xff", 2);
     assert_true(lab_run(&relayed->lab, lab_flag, &client.is_down, 3000));
     client_close(&client);
@@ -593,7 +670,7 @@ static void too_long_a_frame_ends_the_connection(void **state)
 
 static bool has_ended(void *arg)
 {
-    return ((struct supernode *)arg)->ended > 0;
+    return relay_tunnel_count(((struct supernode *)arg)->relay) == 0;
 }
 
 static void an_idle_tunnel_is_given_back(void **state)
@@ -601,12 +678,10 @@ static void an_idle_tunnel_is_given_back(void **state)
     struct relayed *relayed = *state;
     struct client client;
 
-    reserve_between(relayed, (const char *)tunnel_a);
     client_dial(&client, relayed, relayed->paris.identity);
-    client_bind(&client, tunnel_a);
+    client_bind(&client, relayed, tunnel_a);
     assert_int_equal(relay_tunnel_count(relayed->supernode.relay), 1);
     assert_true(lab_run(&relayed->lab, has_ended, &relayed->supernode, 4000));
-    assert_int_equal(relay_tunnel_count(relayed->supernode.relay), 0);
     assert_true(lab_run(&relayed->lab, lab_flag, &client.is_down, 3000));
     client_close(&client);
 }
@@ -712,6 +787,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_relay_takes_over_when_udp_stops, setup_with_udp,
                                         teardown),
         TEST(only_the_two_ends_may_bind),
+        TEST(tickets_that_are_not_good_are_refused),
+        TEST(nobody_gets_into_the_tunnel_of_others),
+        TEST(a_relay_that_starts_again_takes_those_who_come_back),
         TEST(malformed_binds_are_refused),
         TEST(the_two_newest_connections_of_a_node_count),
         TEST(a_lost_connection_is_dialled_again),
