@@ -6,6 +6,8 @@
 /* So many frames in a row are made up (spandsp fades out within the first three); after that the
  * sender is taken to be silent. */
 #define CONCEAL_MAX 10
+/* Sound that is missing is waited for at least so long before it is made up. */
+#define WAIT_MIN_US 10000
 /* A single packet is no longer than this. */
 #define FRAME_MAX_MS 120
 /* A leap of the timestamps beyond that is another time line, not a pause. */
@@ -25,7 +27,7 @@ struct decode *decode_new(enum codec codec, int rate, struct media_stats *stats)
         free(decode);
         return NULL;
     }
-    jitter_init(&decode->jitter);
+    jitter_init(&decode->jitter, decode->clock_hz, WAIT_MIN_US);
     return decode;
 }
 
@@ -34,12 +36,13 @@ void decode_free(struct decode *decode)
     if (!decode)
         return;
     decoder_free(decode->decoder);
+    jitter_fini(&decode->jitter);
     free(decode);
 }
 
 void decode_reset(struct decode *decode)
 {
-    jitter_init(&decode->jitter);
+    jitter_init(&decode->jitter, decode->clock_hz, WAIT_MIN_US);
     decode->running = false;
 }
 
@@ -66,31 +69,31 @@ static void advance(struct decode *decode, uint32_t timestamp, uint64_t now_us)
     decode->due = timestamp;
 }
 
-static void play(struct decode *decode, const struct jitter_packet *packet, uint64_t now_us)
+static void play(struct decode *decode, const struct rtp_header *rtp, uint64_t now_us)
 {
     int16_t pcm[CODEC_SAMPLES_MAX];
-    int samples = decoder_decode(decode->decoder, packet->payload, packet->bytes, pcm);
+    int samples = decoder_decode(decode->decoder, rtp->payload, rtp->payload_bytes, pcm);
     if (samples <= 0) {
         decode->stats->rejected++;
         return;
     }
-    advance(decode, packet->timestamp, now_us);
+    advance(decode, rtp->timestamp, now_us);
     decode->due += units_of(decode, samples);
     decode->concealed = 0;
     decode->sink->audio(decode->ctx, pcm, samples, now_us);
 }
 
-static void relay(struct decode *decode, const struct jitter_packet *packet, uint64_t now_us)
+static void relay(struct decode *decode, const struct rtp_header *rtp, uint64_t now_us)
 {
-    struct decode_event event = {.timestamp = packet->timestamp, .clock_hz = decode->clock_hz};
-    if (event_parse(packet->payload, packet->bytes, &event.event) < 0)
+    struct decode_event event = {.timestamp = rtp->timestamp, .clock_hz = decode->clock_hz};
+    if (event_parse(rtp->payload, rtp->payload_bytes, &event.event) < 0)
         return;
     if (!decode->running) {
         decode->sink->restart(decode->ctx);
         decode->running = true;
-        decode->due = packet->timestamp;
+        decode->due = rtp->timestamp;
     }
-    event.offset = (int32_t)(packet->timestamp - decode->due);
+    event.offset = (int32_t)(rtp->timestamp - decode->due);
     if (decode->sink->event)
         decode->sink->event(decode->ctx, &event, now_us);
 }
@@ -100,14 +103,15 @@ static void conceal(struct decode *decode, const struct jitter_packet *next, int
                     uint64_t now_us)
 {
     int16_t pcm[CODEC_SAMPLES_MAX];
-    int32_t units = (int32_t)(next->timestamp - decode->due) / missing;
+    int32_t units = (int32_t)(next->rtp.timestamp - decode->due) / missing;
     if (!decode->running || units <= 0 || units > FRAME_MAX_MS * decode->clock_hz / 1000 ||
         decode->concealed >= CONCEAL_MAX)
         return; /* it carried no sound, or a pause lies in the hole */
     int samples = samples_of(decode, units);
     int made = -ENOTSUP;
     if (missing == 1 && next->kind == JITTER_AUDIO)
-        made = decoder_recover(decode->decoder, next->payload, next->bytes, pcm, samples);
+        made = decoder_recover(decode->decoder, next->rtp.payload, next->rtp.payload_bytes, pcm,
+                               samples);
     if (made > 0) {
         decode->stats->fec_recovered++;
     } else {
@@ -119,6 +123,15 @@ static void conceal(struct decode *decode, const struct jitter_packet *next, int
         return;
     decode->due += units_of(decode, made);
     decode->sink->audio(decode->ctx, pcm, made, now_us);
+}
+
+static void handle(struct decode *decode, enum jitter_kind kind, const struct rtp_header *rtp,
+                   uint64_t now_us)
+{
+    if (kind == JITTER_AUDIO)
+        play(decode, rtp, now_us);
+    else if (kind == JITTER_EVENT)
+        relay(decode, rtp, now_us);
 }
 
 uint64_t decode_run(struct decode *decode, uint64_t now_us)
@@ -133,10 +146,7 @@ uint64_t decode_run(struct decode *decode, uint64_t now_us)
             conceal(decode, packet, missing, now_us);
             break;
         case JITTER_PACKET:
-            if (packet->kind == JITTER_AUDIO)
-                play(decode, packet, now_us);
-            else if (packet->kind == JITTER_EVENT)
-                relay(decode, packet, now_us);
+            handle(decode, packet->kind, &packet->rtp, now_us);
             break;
         }
     }
@@ -148,7 +158,11 @@ void decode_packet(struct decode *decode, enum jitter_kind kind, const struct rt
     if (rtp->ssrc != decode->ssrc)
         decode_reset(decode);
     decode->ssrc = rtp->ssrc;
-    if (jitter_put(&decode->jitter, kind, rtp, now_us) == -ETIME)
+    if (jitter_pass(&decode->jitter, kind, rtp, now_us)) {
+        handle(decode, kind, rtp, now_us);
+        return;
+    }
+    if (jitter_put(&decode->jitter, kind, rtp, now_us) == -ETIME && kind != JITTER_LATE)
         decode->stats->late++;
     decode_run(decode, now_us);
 }

@@ -1,34 +1,46 @@
-/* media/jitter.h: puts packets back into order before they are decoded, and decides when one is
- * lost.
+/* media/jitter.h: puts packets back into order, and decides when one is lost.
  *
  * We are in the middle of the way, not at the ear: the receiver behind us has a playout clock of
  * its own. So a packet that comes in order is handed out at once, and a clean path has no added
- * delay. Only a gap makes the stream wait, for as long as packets were seen to come late on this
- * path (adaptive, between WAIT_MIN and WAIT_MAX); then the missing one is declared lost, to be
- * concealed. One that comes after that is late; it stretches the wait for the next gap.
+ * delay. Only a gap makes the stream wait:
  *
- * Pure: time is an argument. */
+ *   - A packet that comes before its time, measured by the one before the gap, has overtaken others
+ *     (the path moved to a faster way): those are waited for until its own time, so nothing is
+ *     delayed by more than the slower way did before. At most JITTER_WAIT_MAX_MS.
+ *   - Else it waits for as long as packets were seen to come late on this path (adaptive, not below
+ *     `wait_min_us`).
+ *
+ * Then the missing one is declared lost. One that comes after that is late; it stretches the wait
+ * for the next gap.
+ *
+ * Pure: time is an argument. The packets behind a gap are copied; memory for them is allocated at
+ * the first gap, which most calls never have. */
 #ifndef MEDIA_JITTER_H
 #define MEDIA_JITTER_H
 
 #include "media/rtp.h"
 
-/* 120 ms, the longest wait, of 10 ms packets, and some. */
-#define JITTER_SLOTS 16
+#define JITTER_WAIT_MAX_MS 200
+/* So long in 10 ms packets, and some. */
+#define JITTER_SLOTS 24
 
-enum jitter_kind { JITTER_AUDIO, JITTER_EVENT, JITTER_SKIP /* a number that carries nothing */ };
+enum jitter_kind {
+    JITTER_AUDIO,
+    JITTER_EVENT,
+    JITTER_SKIP, /* a number that carries nothing */
+    JITTER_LATE  /* one that came too late to be of use */
+};
 
 struct jitter_packet {
     enum jitter_kind kind;
-    uint16_t sequence;
-    bool marker;
-    uint32_t timestamp;
-    uint16_t bytes;
+    struct rtp_header rtp; /* its payload is the one here */
     uint64_t arrived_us;
     uint8_t payload[RTP_PAYLOAD_MAX];
 };
 
 struct jitter {
+    int clock_hz;
+    uint32_t wait_min_us;
     bool started;
     uint16_t next;      /* sequence number that is due */
     uint32_t wait_us;   /* for a missing one */
@@ -36,15 +48,24 @@ struct jitter {
     uint32_t waited_us; /* … after so long */
     uint16_t lost;
     bool has_lost;
+    bool has_passed; /* the sound handed out last: its timestamp, and when it came */
+    uint32_t passed;
+    uint64_t passed_us;
     int held;
     uint8_t order[JITTER_SLOTS]; /* slots in use, by sequence number; the free ones behind them */
-    struct jitter_packet slot[JITTER_SLOTS];
+    struct jitter_packet *slot;  /* JITTER_SLOTS of them; NULL: there was no gap yet */
 };
 
-void jitter_init(struct jitter *jitter);
+/* Begins anew; the struct is zeroed or was used before. */
+void jitter_init(struct jitter *jitter, int clock_hz, uint32_t wait_min_us);
+void jitter_fini(struct jitter *jitter);
 
-/* Keeps a packet (copied). -ETIME: late, it was given up before. -EEXIST: is here already.
- * -EMSGSIZE: too long. */
+/* True: the packet is the next one and nothing is held, so that it need not be kept: it counts as
+ * handed out. */
+bool jitter_pass(struct jitter *jitter, enum jitter_kind kind, const struct rtp_header *rtp,
+                 uint64_t now_us);
+/* Keeps a packet (copied) that jitter_pass did not take. -ETIME: late, it was given up before.
+ * -EEXIST: is here already. -EMSGSIZE: too long. -ENOMEM. */
 int jitter_put(struct jitter *jitter, enum jitter_kind kind, const struct rtp_header *rtp,
                uint64_t now_us);
 

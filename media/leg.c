@@ -48,6 +48,7 @@ void leg_set(struct leg *leg, struct bridge_change *change, uint64_t now_us)
     const struct leg_ops *ops = kinds[change->leg.kind];
     leg->heard_us = now_us;
     leg->is_silent = false;
+    gap_reset(&leg->gap);
     int error = 0;
     if (ops && ops->set)
         error = ops->set(leg, change, now_us);
@@ -68,10 +69,7 @@ void leg_join(struct leg legs[2])
         leg->target = NULL;
         if (leg->ops && other->ops && !leg->ops->echoes)
             leg->target = other->ops->echoes ? leg : other;
-        leg->decodes = leg->target && leg->set.codec != leg->target->set.codec;
-        leg->forward.synced = false;
-        if (leg->decode)
-            decode_reset(leg->decode);
+        flow_join(leg);
     }
 }
 
@@ -82,6 +80,7 @@ void leg_close(struct leg *leg)
     drop(leg);
     decode_free(leg->decode);
     leg->decode = NULL;
+    jitter_fini(&leg->order);
     srtp_link_free(leg->keys.link);
     leg->keys.link = NULL;
     explicit_bzero(leg->keys.key_in, MEDIA_KEY_BYTES);
@@ -149,6 +148,14 @@ static void count(struct leg *leg, const struct rtp_header *rtp, uint64_t now_us
     worker_tell(leg->worker, &item);
 }
 
+static void watch_gap(struct leg *leg, const struct rtp_header *rtp, int clock_hz, uint64_t now_us)
+{
+    uint64_t us = gap_us(&leg->gap, rtp, clock_hz, now_us);
+    if (us > leg->stats.longest_gap_us)
+        leg->stats.longest_gap_us = us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+    leg->stats.gaps += us > GAP_MIN_US;
+}
+
 void leg_hear(struct leg *leg, const struct rtp_header *rtp, uint64_t now_us)
 {
     enum codec codec;
@@ -164,6 +171,10 @@ void leg_hear(struct leg *leg, const struct rtp_header *rtp, uint64_t now_us)
     case SOURCE_LEAP:
         leg->stats.rejected++;
         return;
+    case SOURCE_NEW:
+        transit_reset(&leg->transit);
+        gap_reset(&leg->gap);
+        break;
     default:
         break;
     }
@@ -174,6 +185,13 @@ void leg_hear(struct leg *leg, const struct rtp_header *rtp, uint64_t now_us)
         return; /* on hold: phones may go on sending */
     if (format == LEG_EVENT)
         hear_event(leg, rtp, now_us);
+    if (format == LEG_AUDIO && leg->ops->may_stall &&
+        transit_is_late(&leg->transit, rtp->timestamp, codec_clock_hz(codec), now_us)) {
+        leg->stats.late++;
+        format = LEG_LATE;
+    } else {
+        watch_gap(leg, rtp, codec_clock_hz(codec), now_us);
+    }
     flow_hear(leg, format, codec, rtp, now_us);
 }
 
@@ -234,9 +252,7 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 uint64_t leg_wake(struct leg *leg, uint64_t now_us)
 {
     uint64_t next_us = leg->ops ? digits_run(leg, now_us) : 0;
-    if (leg->decode && leg->target)
-        next_us = sooner(next_us, decode_run(leg->decode, now_us));
-    return next_us;
+    return sooner(next_us, flow_wake(leg, now_us));
 }
 
 static void watch_silence(struct leg *leg, uint64_t now_us)

@@ -16,8 +16,10 @@
 #include "media/encode.h"
 #include "media/event.h"
 #include "media/forward.h"
+#include "media/gap.h"
 #include "media/report.h"
 #include "media/source.h"
+#include "media/transit.h"
 #include "media/worker.h"
 
 struct leg;
@@ -46,6 +48,7 @@ struct leg_ops {
     /* The other leg hears itself. */
     bool echoes;
     bool has_reports; /* RTCP */
+    bool may_stall;   /* what it carries may have waited on the way: late packets are dropped */
     int report_ms;
     void (*close)(struct leg *leg);
 };
@@ -70,6 +73,8 @@ struct leg {
 
     /* hearing */
     struct source source;
+    struct transit transit;
+    struct gap gap;
     struct event_watch watch;
     uint64_t heard_us;  /* the last sign of life, or when it was set */
     bool is_silent;     /* and that has been told */
@@ -77,6 +82,7 @@ struct leg {
     struct leg *target; /* where its sound goes; NULL: nowhere */
     bool decodes;       /* else forwards */
     struct forward forward;
+    struct jitter order; /* of what is forwarded */
     struct decode *decode;
 
     /* sending */
@@ -99,7 +105,7 @@ static inline bool leg_can_send(const struct leg *leg)
 }
 
 /* What a payload type from the far end means to a leg. */
-enum leg_format { LEG_UNKNOWN, LEG_AUDIO, LEG_EVENT, LEG_NOISE };
+enum leg_format { LEG_UNKNOWN, LEG_AUDIO, LEG_EVENT, LEG_NOISE, LEG_LATE /* sound, too late */ };
 enum leg_format leg_format(const struct leg *leg, uint8_t payload_type, enum codec *codec);
 
 void leg_init(struct leg *leg, struct media_bridge *bridge, struct worker *worker,
@@ -124,7 +130,10 @@ void leg_repeat(struct leg *leg);
 
 /* leg_peer.c: a packet from the overlay. */
 void leg_peer_receive(struct leg *leg, uint8_t *packet, size_t bytes, uint64_t now_us);
-/* flow.c: hands what a leg heard to its target. */
+/* flow.c: hands what a leg heard to its target. flow_join forgets the stream between them;
+ * flow_wake is leg_wake's part. */
+void flow_join(struct leg *leg);
+uint64_t flow_wake(struct leg *leg, uint64_t now_us);
 void flow_hear(struct leg *leg, enum leg_format format, enum codec codec,
                const struct rtp_header *rtp, uint64_t now_us);
 

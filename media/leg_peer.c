@@ -117,6 +117,7 @@ const struct leg_ops media_peer_ops = {
     .send = send_packet,
     .repeat = repeat,
     .has_reports = true,
+    .may_stall = true,
     /* Between nodes reports steer the redundancy of Opus: rather more often than phones do. */
     .report_ms = 2000,
     .close = close_peer,

@@ -6,9 +6,11 @@
 #include "media/decode.h"
 #include "media/event.h"
 #include "media/forward.h"
+#include "media/gap.h"
 #include "media/rtcp.h"
 #include "media/rtp.h"
 #include "media/source.h"
+#include "media/transit.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -68,6 +70,8 @@ static const struct decode_sink sink = {
 
 struct way {
     struct source source;
+    struct transit transit;
+    struct gap gap;
     struct sender sender;
     struct forward forward;
     struct event_watch watch;
@@ -84,6 +88,9 @@ static void packet(struct way *way, const uint8_t *data, size_t size)
     if (rtp_parse(data, size, &rtp) < 0)
         return;
     source_receive(&way->source, &rtp, way->clock_hz, way->now_us);
+    bool late = transit_is_late(&way->transit, rtp.timestamp, way->clock_hz, way->now_us);
+    if (!late)
+        gap_us(&way->gap, &rtp, way->clock_hz, way->now_us);
     if (forward_map(&way->forward, &way->sender, &rtp, way->clock_hz, way->now_us, &out) == 0)
         sender_sent(&way->sender, &out, way->clock_hz, way->now_us);
     if (rtp.payload_type == 101 && event_parse(rtp.payload, rtp.payload_bytes, &event) == 0)
@@ -91,6 +98,7 @@ static void packet(struct way *way, const uint8_t *data, size_t size)
     decode_packet(way->decode,
                   rtp.payload_type == 101  ? JITTER_EVENT
                   : rtp.payload_type == 13 ? JITTER_SKIP
+                  : late                   ? JITTER_LATE
                                            : JITTER_AUDIO,
                   &rtp, way->now_us);
 }

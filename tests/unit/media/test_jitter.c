@@ -4,13 +4,20 @@
 
 static struct jitter jitter;
 
+static struct rtp_header packet_of(uint16_t sequence)
+{
+    static uint8_t payload[2];
+    payload[0] = (uint8_t)(sequence >> 8);
+    payload[1] = (uint8_t)sequence;
+    return (struct rtp_header){.sequence = sequence,
+                               .timestamp = 160u * sequence,
+                               .payload = payload,
+                               .payload_bytes = sizeof payload};
+}
+
 static int put(uint16_t sequence, uint64_t ms)
 {
-    const uint8_t payload[2] = {(uint8_t)(sequence >> 8), (uint8_t)sequence};
-    const struct rtp_header rtp = {.sequence = sequence,
-                                   .timestamp = 160u * sequence,
-                                   .payload = payload,
-                                   .payload_bytes = sizeof payload};
+    const struct rtp_header rtp = packet_of(sequence);
     return jitter_put(&jitter, JITTER_AUDIO, &rtp, ms * 1000);
 }
 
@@ -30,31 +37,106 @@ static const char *drain(uint64_t ms)
             at += (size_t)snprintf(text + at, sizeof text - at, "x%d ", missing);
             continue;
         }
-        assert_int_equal(packet->payload[0] << 8 | packet->payload[1], packet->sequence);
-        at += (size_t)snprintf(text + at, sizeof text - at, "%u ", packet->sequence);
+        assert_int_equal(packet->payload[0] << 8 | packet->payload[1], packet->rtp.sequence);
+        at += (size_t)snprintf(text + at, sizeof text - at, "%u ", packet->rtp.sequence);
     }
 }
 
 static int fresh(void **state)
 {
     (void)state;
-    jitter_init(&jitter);
+    jitter_init(&jitter, 8000, 10000);
     return 0;
 }
 
-static void a_clean_stream_is_not_delayed(void **state)
+static int done(void **state)
+{
+    (void)state;
+    jitter_fini(&jitter);
+    return 0;
+}
+
+static void a_clean_stream_is_neither_delayed_nor_copied(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < 100; i++) {
-        char expected[16];
-        uint16_t sequence = (uint16_t)(65500 + i);
-        snprintf(expected, sizeof expected, "%u ", sequence);
-        assert_int_equal(put(sequence, 20 * i), 0);
-        assert_string_equal(drain(20 * i), expected);
+        const struct rtp_header rtp = packet_of((uint16_t)(65500 + i));
+        assert_true(jitter_pass(&jitter, JITTER_AUDIO, &rtp, 20000 * i));
         assert_true(jitter_deadline_us(&jitter) == 0);
     }
-    /* and one place in memory was enough */
-    assert_int_equal(jitter.order[0], 0);
+    assert_null(jitter.slot);
+}
+
+/* The stream moves from a way of `slow` ms to one of `fast` ms at its thirtieth packet. Each packet
+ * that arrives at all comes out, in order, and never later than the slow way would have brought it.
+ */
+struct move {
+    unsigned slow, fast, frame_ms;
+    unsigned lost; /* one of those that are overtaken; 0: none */
+    unsigned patience_us;
+};
+
+static void play_move(const struct move *move)
+{
+    uint16_t next = 0;
+    unsigned missing_one = 0;
+    jitter_init(&jitter, 8000, move->patience_us);
+    for (unsigned us = 0; us < 4000000; us += 1000) {
+        const struct jitter_packet *packet;
+        enum jitter_result result;
+        int missing;
+        for (unsigned i = 0; i < 60; i++) {
+            unsigned way = i < 30 ? move->slow : move->fast;
+            if ((i * move->frame_ms + way) * 1000 != us || (move->lost && i == move->lost))
+                continue;
+            struct rtp_header rtp = packet_of((uint16_t)i);
+            rtp.timestamp = i * move->frame_ms * 8;
+            if (jitter_pass(&jitter, JITTER_AUDIO, &rtp, us))
+                assert_int_equal(next++, i);
+            else
+                assert_int_equal(jitter_put(&jitter, JITTER_AUDIO, &rtp, us), 0);
+        }
+        while ((result = jitter_get(&jitter, us, &packet, &missing)) != JITTER_NOTHING) {
+            missing_one += result == JITTER_LOST;
+            if (result == JITTER_PACKET) {
+                assert_int_equal(packet->rtp.sequence, next);
+                assert_true(us <= (next * move->frame_ms + move->slow + 1) * 1000);
+            }
+            next++;
+        }
+    }
+    assert_int_equal(next, 60);
+    assert_int_equal(missing_one, move->lost != 0);
+}
+
+static void who_overtakes_waits_for_the_others(void **state)
+{
+    static const struct move moves[] = {
+        {150, 10, 20, 0, 0},  {150, 10, 20, 0, 10000}, {120, 10, 10, 0, 0},  {150, 1, 10, 0, 0},
+        {100, 80, 20, 0, 0},  {60, 10, 20, 0, 0},      {150, 10, 20, 27, 0}, {190, 10, 20, 29, 0},
+        {150, 10, 60, 29, 0}, {10, 10, 20, 0, 0},      {10, 150, 20, 0, 0},  {200, 10, 20, 0, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(moves); i++)
+        play_move(&moves[i]);
+}
+
+/* Losses on a path that never brings anything back late: the forwarder does not wait at all. */
+static void a_loss_costs_a_forwarder_no_time(void **state)
+{
+    (void)state;
+    jitter_init(&jitter, 8000, 0);
+    for (unsigned i = 0; i < 100; i++) {
+        if (i % 10 == 9)
+            continue;
+        const struct rtp_header rtp = packet_of((uint16_t)i);
+        if (jitter_pass(&jitter, JITTER_AUDIO, &rtp, 20000 * i))
+            continue;
+        assert_int_equal(put((uint16_t)i, 20 * i), 0);
+        char expected[16];
+        snprintf(expected, sizeof expected, "x1 %u ", i);
+        assert_string_equal(drain(20 * i), expected);
+    }
 }
 
 static void disorder_is_put_right(void **state)
@@ -158,8 +240,8 @@ static void nothing_is_lost_or_doubled(void **state)
             lost += result == JITTER_LOST;
             if (result == JITTER_PACKET) {
                 out++;
-                assert_true(packet->sequence > last);
-                last = packet->sequence;
+                assert_true(packet->rtp.sequence > last);
+                last = packet->rtp.sequence;
             }
         }
     }
@@ -170,13 +252,15 @@ static void nothing_is_lost_or_doubled(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(a_clean_stream_is_not_delayed, fresh),
-        cmocka_unit_test_setup(disorder_is_put_right, fresh),
-        cmocka_unit_test_setup(a_hole_is_given_up_after_a_while, fresh),
-        cmocka_unit_test_setup(the_wait_follows_the_path, fresh),
-        cmocka_unit_test_setup(a_full_house_gives_up_at_once, fresh),
-        cmocka_unit_test_setup(a_leap_begins_anew, fresh),
-        cmocka_unit_test_setup(nothing_is_lost_or_doubled, fresh),
+        cmocka_unit_test_setup_teardown(a_clean_stream_is_neither_delayed_nor_copied, fresh, done),
+        cmocka_unit_test_setup_teardown(who_overtakes_waits_for_the_others, fresh, done),
+        cmocka_unit_test_setup_teardown(a_loss_costs_a_forwarder_no_time, fresh, done),
+        cmocka_unit_test_setup_teardown(disorder_is_put_right, fresh, done),
+        cmocka_unit_test_setup_teardown(a_hole_is_given_up_after_a_while, fresh, done),
+        cmocka_unit_test_setup_teardown(the_wait_follows_the_path, fresh, done),
+        cmocka_unit_test_setup_teardown(a_full_house_gives_up_at_once, fresh, done),
+        cmocka_unit_test_setup_teardown(a_leap_begins_anew, fresh, done),
+        cmocka_unit_test_setup_teardown(nothing_is_lost_or_doubled, fresh, done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
