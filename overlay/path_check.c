@@ -195,6 +195,7 @@ void path_check_send(struct path_way *way, uint64_t now_ms)
                                flags_of(way), path->send_key};
     size_t bytes = stun_encode_check(message, &check);
     way->ops->send(way, message, bytes); /* one that fails is one that is not answered */
+    path_choice_guess(path, way);
     if (way->unanswered++ == 0)
         way->asked_ms = now_ms;
     else if (way->is_proved)

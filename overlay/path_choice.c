@@ -39,7 +39,7 @@ void path_choice_report(struct path *path)
 {
     struct way_letter *told;
 
-    if (!path->live.current)
+    if (!path->live.current || path->live.is_guess)
         return;
     told = path_letter_new(sizeof *told, on_way_letter);
     told->path = path;
@@ -145,6 +145,9 @@ static void take(struct path *path, struct path_way *way, const char *why)
     struct path_way *before = path->live.current;
     uint64_t now_ms = uv_now(path->worker->loop);
 
+    if (path->live.is_guess)
+        before = NULL;
+    path->live.is_guess = false;
     note_move(path, before, way, why);
     path->live.current = way;
     path->live.current_since_ms = now_ms;
@@ -164,8 +167,16 @@ void path_choice_make(struct path *path, const char *why)
     if (path->is_leading || !best || !best->is_proved)
         best = find_best(path);
     /* With nothing proved the last one is still the best guess: it may be only loss. */
-    if (best && best != path->live.current)
+    if (best && (best != path->live.current || path->live.is_guess))
         take(path, best, why);
+}
+
+void path_choice_guess(struct path *path, struct path_way *way)
+{
+    if (path->live.current || way->ops->rank == PATH_RANK_UDP)
+        return;
+    path->live.current = way;
+    path->live.is_guess = true;
 }
 
 void path_choice_follow(struct path *path, struct path_way *way)

@@ -90,6 +90,7 @@ void path_live_distrust(struct path *path)
         path_check_hurry(way, now_ms);
     }
     path->live.current = path->live.nominated = path->live.second = NULL;
+    path->live.is_guess = false;
 }
 
 void path_live_on_network_change(struct path *path)

@@ -161,6 +161,7 @@ struct path {
         uv_timer_t timer;
         TAILQ_HEAD(, path_way) ways;
         struct path_way *current;   /* that we send on */
+        bool is_guess;              /* it was not proved before, and nobody was told */
         struct path_way *nominated; /* by the leading end, to the other */
         struct path_way *second;    /* that we send on as well, for a while */
         uint64_t second_until_ms;
@@ -210,6 +211,9 @@ void path_live_note(struct path *path, const char *event, const char *format, ..
 /* path_choice.c */
 /* A way came, went, was proved, doubted or lost, `why` in words: chooses again. */
 void path_choice_make(struct path *path, const char *why);
+/* A connection is up, but nothing is proved yet: media goes there as long as there is nothing better,
+ * for somebody may have answered already. */
+void path_choice_guess(struct path *path, struct path_way *way);
 /* The far end, which is leading, has chosen this way. */
 void path_choice_follow(struct path *path, struct path_way *way);
 /* The best proved way beside the current one, rather of another kind; NULL: none. */

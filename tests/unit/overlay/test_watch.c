@@ -387,6 +387,19 @@ static void the_better_kind_takes_over_without_loss(void **state)
     assert_true(was_noted(&scene->sides[0], "moved: from relay to direct"));
 }
 
+/* Who answers at once is heard before any check has come back. */
+static void voice_does_not_wait_for_a_proof(void **state)
+{
+    struct scene *scene = *state;
+    struct wish wish = {.scene = scene, .packets = {1, 1}};
+
+    add_wire(scene, "relay", &relay_ops, 200);
+    assert_true(lab_run(&scene->lab, have_heard, &wish, 4000));
+    assert_int_equal(scene->sides[0].node.ways + scene->sides[1].node.ways, 0);
+    wait_way(scene, "relay");
+    assert_true(was_noted(&scene->sides[0], "chosen: relay"));
+}
+
 static void a_way_that_dies_is_left(void **state)
 {
     struct scene *scene = *state;
@@ -495,6 +508,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_better_kind_takes_over_without_loss),
+        TEST(voice_does_not_wait_for_a_proof),
         TEST(a_way_that_dies_is_left),
         TEST(one_direction_that_dies_is_enough),
         TEST(of_two_relays_the_faster_one_is_taken_by_both),
