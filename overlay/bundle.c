@@ -11,6 +11,8 @@
 #define MARK_MS 4
 /* What is acknowledged later than this is not just far away. */
 #define SLOW_MS 500
+/* How long one that was replaced still listens: longer than any round trip. */
+#define LEAVE_MS 1000
 
 /* ---- how far behind ---------------------------------------------------------------------------
  */
@@ -28,7 +30,9 @@ static uint64_t behind_ms(struct bundle_stream *one, uint64_t now_ms)
 {
     if (one->mark_count == 0)
         return 0;
-    forget_acknowledged(one, tls_stream_acknowledged(one->stream));
+    if (now_ms != one->asked_ms) /* which costs a system call */
+        forget_acknowledged(one, tls_stream_acknowledged(one->stream));
+    one->asked_ms = now_ms;
     return one->mark_count > 0 ? now_ms - one->marks[one->first_mark].sent_ms : 0;
 }
 
@@ -46,12 +50,17 @@ static void note_sent(struct bundle_stream *one, uint64_t now_ms)
     one->marks[last] = (struct bundle_mark){bytes, now_ms};
 }
 
+static bool is_active(const struct bundle_stream *one)
+{
+    return one->stream && !one->is_leaving;
+}
+
 unsigned bundle_count(const struct bundle *bundle)
 {
     unsigned count = 0;
 
-    for (int i = 0; i < BUNDLE_STREAMS; i++)
-        count += bundle->streams[i].stream != NULL;
+    for (int i = 0; i < BUNDLE_PLACES; i++)
+        count += is_active(&bundle->streams[i]);
     return count;
 }
 
@@ -62,9 +71,9 @@ static struct bundle_stream *choose(struct bundle *bundle, uint64_t now_ms)
     struct bundle_stream *best = NULL;
     uint64_t best_ms = 0;
 
-    for (unsigned i = 1; i <= BUNDLE_STREAMS; i++) {
-        struct bundle_stream *one = &bundle->streams[(bundle->last + i) % BUNDLE_STREAMS];
-        if (!one->stream || tls_stream_is_stalled(one->stream))
+    for (unsigned i = 1; i <= BUNDLE_PLACES; i++) {
+        struct bundle_stream *one = &bundle->streams[(bundle->last + i) % BUNDLE_PLACES];
+        if (!is_active(one) || tls_stream_is_stalled(one->stream))
             continue;
         uint64_t ms = behind_ms(one, now_ms);
         if (!best || ms < best_ms) {
@@ -132,15 +141,36 @@ static void drop(struct bundle_stream *one)
     (*host->lingering)++;
     tls_stream_close_then(one->stream, host->on_gone, host->ctx);
     one->stream = NULL;
+    one->is_leaving = false;
     one->frames.have = 0;
     one->mark_count = 0;
+}
+
+/* The newest of those that are leaving. Both sides may have seen two connections begin in another
+ * order, and then the other side has kept this one. */
+static struct bundle_stream *newest_leaving(struct bundle *bundle)
+{
+    struct bundle_stream *newest = NULL;
+
+    for (int i = 0; i < BUNDLE_PLACES; i++) {
+        struct bundle_stream *one = &bundle->streams[i];
+        if (one->is_leaving && (!newest || one->number > newest->number))
+            newest = one;
+    }
+    return newest;
 }
 
 static void lose(struct bundle_stream *one, const char *why)
 {
     struct bundle *bundle = one->bundle;
+    bool was_active = is_active(one);
 
     drop(one);
+    if (!was_active)
+        return;
+    struct bundle_stream *other = newest_leaving(bundle);
+    if (other)
+        other->is_leaving = false;
     bundle->events->on_lost(bundle->ctx, why);
 }
 
@@ -178,17 +208,16 @@ static void on_drain(void *ctx, struct tls_stream *stream)
 static const struct tls_stream_events stream_events = {
     .on_data = on_data, .on_down = on_down, .on_drain = on_drain};
 
-/* A free place; if there is none, that of the connection which seems to be dead, else the oldest.
- */
-static struct bundle_stream *make_place(struct bundle *bundle)
+/* Of those that packets may take: the one which seems to be dead, else the oldest. */
+static struct bundle_stream *find_worst(struct bundle *bundle, uint64_t now_ms, bool *is_dead)
 {
-    uint64_t now_ms = uv_now(bundle->host.loop), worst_ms = 0;
     struct bundle_stream *worst = NULL;
+    uint64_t worst_ms = 0;
 
-    for (int i = 0; i < BUNDLE_STREAMS; i++) {
+    for (int i = 0; i < BUNDLE_PLACES; i++) {
         struct bundle_stream *one = &bundle->streams[i];
-        if (!one->stream)
-            return one;
+        if (!is_active(one))
+            continue;
         uint64_t ms = behind_ms(one, now_ms);
         if (ms < SLOW_MS)
             ms = 0;
@@ -197,8 +226,32 @@ static struct bundle_stream *make_place(struct bundle *bundle)
             worst_ms = ms;
         }
     }
-    drop(worst);
+    *is_dead = worst_ms > 0;
     return worst;
+}
+
+static struct bundle_stream *make_place(struct bundle *bundle)
+{
+    uint64_t now_ms = uv_now(bundle->host.loop);
+    struct bundle_stream *oldest = NULL;
+    bool is_dead;
+
+    if (bundle_count(bundle) == BUNDLE_STREAMS) {
+        struct bundle_stream *worst = find_worst(bundle, now_ms, &is_dead);
+        worst->is_leaving = true;
+        worst->leave_ms = now_ms + LEAVE_MS;
+        if (is_dead)
+            drop(worst);
+    }
+    for (int i = 0; i < BUNDLE_PLACES; i++) {
+        struct bundle_stream *one = &bundle->streams[i];
+        if (!one->stream)
+            return one;
+        if (one->is_leaving && (!oldest || one->number < oldest->number))
+            oldest = one;
+    }
+    drop(oldest);
+    return oldest;
 }
 
 static void place(struct bundle_stream *one, struct tls_stream *stream)
@@ -220,7 +273,7 @@ void bundle_add(struct bundle *bundle, struct tls_stream *stream)
 void bundle_take(struct bundle *bundle, const struct tls_stream *stream, const uint8_t *data,
                  size_t bytes)
 {
-    for (int i = 0; i < BUNDLE_STREAMS; i++)
+    for (int i = 0; i < BUNDLE_PLACES; i++)
         if (bundle->streams[i].stream == stream) {
             take(&bundle->streams[i], data, bytes);
             return;
@@ -247,11 +300,27 @@ void bundle_drop_behind(struct bundle *bundle, uint64_t limit_ms)
 {
     uint64_t now_ms = uv_now(bundle->host.loop);
 
-    for (int i = 0; i < BUNDLE_STREAMS; i++) {
+    for (int i = 0; i < BUNDLE_PLACES; i++) {
         struct bundle_stream *one = &bundle->streams[i];
-        if (one->stream && bundle_count(bundle) > 1 && behind_ms(one, now_ms) >= limit_ms)
+        if (is_active(one) && bundle_count(bundle) > 1 && behind_ms(one, now_ms) >= limit_ms)
             drop(one);
     }
+}
+
+uint64_t bundle_reap(struct bundle *bundle, uint64_t now_ms)
+{
+    uint64_t next_ms = UINT64_MAX;
+
+    for (int i = 0; i < BUNDLE_PLACES; i++) {
+        struct bundle_stream *one = &bundle->streams[i];
+        if (!one->is_leaving)
+            continue;
+        if (now_ms >= one->leave_ms)
+            drop(one);
+        else if (one->leave_ms < next_ms)
+            next_ms = one->leave_ms;
+    }
+    return next_ms;
 }
 
 /* ---- life -------------------------------------------------------------------------------------
@@ -264,13 +333,13 @@ void bundle_init(struct bundle *bundle, const struct bundle_host *host,
     bundle->host = *host;
     bundle->events = events;
     bundle->ctx = ctx;
-    for (int i = 0; i < BUNDLE_STREAMS; i++)
+    for (int i = 0; i < BUNDLE_PLACES; i++)
         bundle->streams[i].bundle = bundle;
 }
 
 void bundle_fini(struct bundle *bundle)
 {
-    for (int i = 0; i < BUNDLE_STREAMS; i++)
+    for (int i = 0; i < BUNDLE_PLACES; i++)
         drop(&bundle->streams[i]);
     stream_queue_fini(&bundle->queue);
 }

@@ -16,6 +16,7 @@
 #include "overlay/tls.h"
 
 #define BUNDLE_STREAMS 2
+#define BUNDLE_PLACES (2 * BUNDLE_STREAMS) /* with those that are leaving */
 #define BUNDLE_MARKS 48
 
 struct bundle;
@@ -45,16 +46,19 @@ struct bundle_stream {
     struct bundle *bundle;
     struct tls_stream *stream; /* NULL: none */
     uint64_t number;           /* counts up: the lower one of two is older */
+    bool is_leaving;           /* replaced: nothing is sent on it, but what comes is taken */
+    uint64_t leave_ms;         /* until then, on the side that dialled */
     struct stream_frames frames;
     struct bundle_mark marks[BUNDLE_MARKS]; /* what is not acknowledged yet, oldest first */
     unsigned first_mark, mark_count;
+    uint64_t asked_ms; /* when it was last looked which of them are acknowledged */
 };
 
 struct bundle {
     const struct bundle_events *events;
     void *ctx;
     struct bundle_host host;
-    struct bundle_stream streams[BUNDLE_STREAMS];
+    struct bundle_stream streams[BUNDLE_PLACES];
     struct stream_queue queue;
     unsigned last; /* that was sent on */
     uint64_t next_number;
@@ -68,7 +72,8 @@ void bundle_init(struct bundle *bundle, const struct bundle_host *host,
 void bundle_fini(struct bundle *bundle);
 
 /* Takes a connection that is up. When there are two, it replaces the one that seems to be dead
- * (nothing of what was sent has been acknowledged for long), else the older one. */
+ * (nothing of what was sent has been acknowledged for long), else the older one. One that is alive
+ * is not closed at once: packets may still be on their way to us. */
 void bundle_add(struct bundle *bundle, struct tls_stream *stream);
 /* What came on a connection of the bundle before it was added. */
 void bundle_take(struct bundle *bundle, const struct tls_stream *stream, const uint8_t *data,
@@ -77,9 +82,13 @@ void bundle_take(struct bundle *bundle, const struct tls_stream *stream, const u
  * be resumed, it is closed: negative errno. */
 int bundle_resume(struct bundle *bundle, struct tls_stream *stream, const uint8_t *hello,
                   size_t hello_bytes);
+/* Closes those that have been leaving for long enough; returns when there is more to close
+ * (uv_now), UINT64_MAX: nothing. The side that dialled does it; the other one is closed by that. */
+uint64_t bundle_reap(struct bundle *bundle, uint64_t now_ms);
 /* Closes those that have not got something acknowledged for so long, as long as one is left. */
 void bundle_drop_behind(struct bundle *bundle, uint64_t behind_ms);
 
+/* Connections that packets may take. */
 unsigned bundle_count(const struct bundle *bundle);
 /* Sends the packet now, or keeps it. -EMSGSIZE, -ENOTCONN, -ENOMEM. */
 int bundle_send(struct bundle *bundle, const uint8_t *packet, size_t bytes);

@@ -124,6 +124,7 @@ static void start(struct bundle_attempt *attempt)
                            .address = dial->address,
                            .proxy = dial->proxy,
                            .alpn = dial->events->alpn,
+                           .may_dial = dial->may_dial,
                            .timeout_ms = DIAL_TIMEOUT_MS};
 
     attempt->first.have = 0;
@@ -147,7 +148,7 @@ static bool is_missing(const struct bundle_dial *dial, uint64_t now_ms)
 
 uint64_t bundle_dial_tick(struct bundle_dial *dial, bool is_wanted, uint64_t now_ms)
 {
-    uint64_t next_ms = UINT64_MAX;
+    uint64_t next_ms = bundle_reap(dial->bundle, now_ms);
 
     for (int i = 0; i < BUNDLE_STREAMS; i++) {
         struct bundle_attempt *attempt = &dial->attempts[i];
@@ -205,6 +206,7 @@ void bundle_dial_init(struct bundle_dial *dial, const struct bundle_dial_setting
     dial->identity = settings->identity;
     dial->address = settings->address;
     dial->proxy = settings->proxy;
+    dial->may_dial = settings->may_dial;
     dial->events = settings->events;
     dial->ctx = settings->ctx;
     for (int i = 0; i < BUNDLE_STREAMS; i++)

@@ -43,6 +43,7 @@ struct bundle_dial {
     void *ctx;
     const struct identity *identity;
     const char *address, *proxy;
+    bool (*may_dial)(const struct sockaddr_storage *to);
     struct bundle_attempt attempts[BUNDLE_STREAMS];
     unsigned failures; /* in a row */
     uint64_t next_ms;  /* not before that */
@@ -56,6 +57,7 @@ struct bundle_dial_settings {
     struct bundle *bundle;
     const struct identity *identity;
     const char *address, *proxy;
+    bool (*may_dial)(const struct sockaddr_storage *to); /* as in struct tls_dial */
     const struct bundle_dial_events *events;
     void *ctx;
 };

@@ -60,12 +60,14 @@ static int verify(X509_STORE_CTX *chain, void *arg)
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_bytes,
                            const unsigned char *in, unsigned in_bytes, void *arg)
 {
-    static const unsigned char ours[] = "\x0bsallyport/1\x11sallyport-relay/1";
+    static const unsigned char ours[] = "\x0bsallyport/1\x11sallyport-relay/1\x10sallyport-path/1";
     unsigned char *chosen;
 
     (void)ssl;
     (void)arg;
-    static_assert(sizeof ours == sizeof TLS_ALPN_LINK + sizeof TLS_ALPN_RELAY + 1, "the two names");
+    static_assert(sizeof ours ==
+                      sizeof TLS_ALPN_LINK + sizeof TLS_ALPN_RELAY + sizeof TLS_ALPN_PATH + 1,
+                  "the three names");
     if (SSL_select_next_proto(&chosen, out_bytes, ours, sizeof ours - 1, in, in_bytes) !=
         OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL;

@@ -137,6 +137,8 @@ void overlay_on_stream(void *ctx, struct tls_stream *stream, const struct certif
 
     if (strcmp(alpn, TLS_ALPN_LINK) == 0)
         links_take(overlay->links, stream, peer);
+    else if (strcmp(alpn, TLS_ALPN_PATH) == 0)
+        paths_take(overlay->paths, stream, peer);
     else if (overlay->relay)
         relay_take(overlay->relay, stream, peer);
     else

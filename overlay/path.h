@@ -90,6 +90,14 @@ int paths_learn(struct paths *paths, void *path, const struct core_path *theirs)
 bool paths_is_warm(const void *path); /* calls before this one have proved a way */
 void paths_release(struct paths *paths, void *path, uint32_t ssrc_in);
 
+/* Direct TCP. A node that others can dial says where ("host:port", copied); NULL, as at first: none
+ * is offered. */
+void paths_set_open(struct paths *paths, const char *address);
+/* Takes a connection that was accepted with TLS_ALPN_PATH (and frees it in the end). May be called
+ * from inside the stream's on_up. */
+struct tls_stream;
+void paths_take(struct paths *paths, struct tls_stream *stream, const struct certificate *peer);
+
 /* overlay_port of a path (worker, send, port) and its listening; see overlay.h. */
 int paths_worker(const void *path);
 int paths_send(void *path, const uint8_t *packet, size_t bytes); /* worker */

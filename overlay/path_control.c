@@ -107,6 +107,7 @@ struct path *paths_make(struct paths *paths, const struct paths_birth *birth)
                               sizeof path->peer) < 0;
     derive_keys(path, identity_certificate(paths->settings.identity)->node);
     path->is_loopback_allowed = paths->is_loopback;
+    path->is_loopback_dialled = paths_is_loopback_realm(paths);
     HASH_ADD(control.hh, paths->by_id, id, PATH_ID_BYTES, path);
     paths->alive++;
     path->begin.run = on_begin;
@@ -310,6 +311,8 @@ int paths_open(const struct paths_settings *settings, struct paths **out)
         if ((err = path_worker_open(&paths->workers[paths->worker_count], paths,
                                     paths->worker_count)) < 0)
             goto failed;
+    if ((err = paths_open_door(paths)) < 0)
+        goto failed;
     for (int i = 0; i < count; i++)
         path_worker_start(&paths->workers[i]);
     paths->running = count;
@@ -350,6 +353,11 @@ static void on_sweep_closed(uv_handle_t *handle)
         on_closed(ctx);
 }
 
+static void on_door_closed(void *ctx)
+{
+    uv_close((uv_handle_t *)&((struct paths *)ctx)->sweep, on_sweep_closed);
+}
+
 void paths_on_stopped(struct path_letter *letter)
 {
     struct path_worker *worker =
@@ -357,7 +365,7 @@ void paths_on_stopped(struct path_letter *letter)
     struct paths *paths = worker->paths;
 
     if (--paths->running == 0)
-        uv_close((uv_handle_t *)&paths->sweep, on_sweep_closed);
+        bind_waits_close(paths->waits, on_door_closed, paths);
 }
 
 static void stop_when_empty(struct paths *paths)

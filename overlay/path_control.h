@@ -3,6 +3,7 @@
 #ifndef OVERLAY_PATH_CONTROL_H
 #define OVERLAY_PATH_CONTROL_H
 
+#include "overlay/bind_wait.h"
 #include "overlay/path_worker.h"
 
 #include "conf/log.h"
@@ -42,6 +43,9 @@ struct paths {
     struct path_stun_result *seen;
     unsigned asked; /* lists of servers so far */
 
+    char open_address[CANDIDATE_HOST_MAX]; /* where the far end may dial us; "": nowhere */
+    struct bind_waits *waits; /* dialled by others; which path they belong to is not known yet */
+
     uint64_t implausible; /* candidates refused */
     struct log_limit complaint;
 };
@@ -71,5 +75,12 @@ void paths_refresh_hosts(struct paths *paths);
 bool paths_is_loopback_realm(const struct paths *paths);
 /* Adds the addresses of the path's worker as candidates. */
 void paths_add_own(const struct path *path, struct candidate_path *ours);
+
+/* path_accept.c */
+int paths_open_door(struct paths *paths);
+/* Our TCP candidate, if there is one. */
+void paths_add_tcp(const struct paths *paths, struct candidate_path *ours);
+/* Is that where we listen ourselves? */
+bool paths_is_own_door(const struct paths *paths, const char *host);
 
 #endif

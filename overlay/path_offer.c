@@ -57,6 +57,8 @@ static void on_news(struct path_letter *letter)
 
         if (candidate->kind == CANDIDATE_RELAY) {
             path_relay_add(path, candidate, news->signer, news->signer_bytes);
+        } else if (candidate->kind == CANDIDATE_TCP) {
+            path_tcp_add(path, candidate);
         } else {
             struct path_way *way = path_udp_add(path, &candidate->address, false);
             if (way && !way->is_proved)
@@ -98,6 +100,7 @@ static int describe(struct news *news, bool with_key, struct core_path *out)
     memcpy(ours.id, path->id, PATH_ID_BYTES);
     memcpy(ours.key, path->key, PATH_KEY_BYTES);
     memcpy(ours.instance, path->paths->instance, PATH_INSTANCE_BYTES);
+    paths_add_tcp(path->paths, &ours);
     paths_add_own(path, &ours);
     if (ours.count > CANDIDATES_MAX - path->control.relay_count)
         ours.count = CANDIDATES_MAX - path->control.relay_count;
@@ -149,6 +152,25 @@ static bool is_a_relay(const struct sockaddr_storage *address, const struct path
     return false;
 }
 
+static bool is_relay_host(const char *host, const struct path *path,
+                          const struct candidate_path *theirs)
+{
+    struct sockaddr_storage address;
+
+    if (address_parse(host, &address) == 0) {
+        address_normalise(&address);
+        return is_a_relay(&address, path, theirs);
+    }
+    for (int i = 0; i < path->control.relay_count; i++)
+        if (strcasecmp(host, path->control.relays[i].host) == 0)
+            return true;
+    for (int i = 0; i < theirs->count; i++)
+        if (theirs->candidates[i].kind == CANDIDATE_RELAY &&
+            strcasecmp(host, theirs->candidates[i].host) == 0)
+            return true;
+    return false;
+}
+
 /* Those of their candidates that may be tried. */
 static void judge(struct path *path, const struct candidate_path *theirs, struct news *news)
 {
@@ -167,7 +189,14 @@ static void judge(struct path *path, const struct candidate_path *theirs, struct
                 continue;
             }
         } else if (candidate->kind == CANDIDATE_TCP) {
-            continue;
+            if (paths->settings.conf->relay_only)
+                continue;
+            if (!candidate_host_is_plausible(candidate->host, &relay) ||
+                paths_is_own_door(paths, candidate->host) ||
+                is_relay_host(candidate->host, path, theirs)) {
+                complain(paths, "an impossible TCP address");
+                continue;
+            }
         } else if (!candidate_host_is_plausible(candidate->host, &relay)) {
             complain(paths, "an impossible relay");
             continue;

@@ -52,8 +52,10 @@ static void on_packet(void *ctx, uint8_t *packet, size_t bytes)
 
 static void complain(const struct relay_way *relay, const char *why)
 {
-    log_info(LOG_OVERLAY, NULL, "path %s: relay %s: %s", relay->way.path->username, relay->address,
-             why);
+    const char *proxy = relay->dial.proxy;
+
+    log_info(LOG_OVERLAY, NULL, "path %s: relay %s%s%s: %s", relay->way.path->username,
+             relay->address, proxy ? " by proxy " : "", proxy ? proxy : "", why);
 }
 
 static void on_lost(void *ctx, const char *why)
@@ -249,6 +251,7 @@ static struct relay_way *make(struct path *path, const struct candidate *candida
                                         .identity = settings->identity,
                                         .address = relay->address,
                                         .proxy = settings->conf->proxy,
+                                        .may_dial = path_may_dial(path),
                                         .events = &dial_events,
                                         .ctx = relay};
     bundle_dial_init(&relay->dial, &dial);

@@ -180,6 +180,25 @@ struct bundle_host path_worker_host(struct path_worker *worker)
     return (struct bundle_host){worker->loop, &worker->lingering, on_connection_gone, worker};
 }
 
+static bool is_plausible(const struct sockaddr_storage *to)
+{
+    static const struct candidate_policy policy;
+
+    return candidate_is_plausible(to, &policy);
+}
+
+static bool is_plausible_here(const struct sockaddr_storage *to)
+{
+    static const struct candidate_policy policy = {.is_loopback_allowed = true};
+
+    return candidate_is_plausible(to, &policy);
+}
+
+bool (*path_may_dial(const struct path *path))(const struct sockaddr_storage *to)
+{
+    return path->is_loopback_dialled ? is_plausible_here : is_plausible;
+}
+
 static void on_poll_closed(uv_handle_t *handle)
 {
     path_worker_leave(handle->data);

@@ -124,6 +124,13 @@ struct path_way *path_udp_add(struct path *path, const struct sockaddr_storage *
 void path_relay_add(struct path *path, const struct candidate *candidate, const uint8_t *signer,
                     size_t signer_bytes);
 
+/* path_tcp.c */
+#define PATH_TCP_MAX 2 /* that we dial */
+/* Dials the far end there, unless it is done already. */
+void path_tcp_add(struct path *path, const struct candidate *candidate);
+/* The far end has dialled: takes the connection, which is detached, and answers its PathBind. */
+void path_tcp_accept(struct path *path, struct tls_stream *stream);
+
 /* ---- paths ------------------------------------------------------------------------------------
  */
 
@@ -142,6 +149,7 @@ struct path {
         receive_key[32]; /* of checks; two, so that ours cannot be sent back to us */
     bool is_loopback_allowed;
     bool is_leading; /* we say which way is taken: of two nodes the one with the lower id */
+    bool is_loopback_dialled; /* by TCP: for relays on this machine */
 
     struct { /* control thread */
         UT_hash_handle hh;
@@ -173,6 +181,8 @@ struct path {
         uint64_t allowance_ms;
         int64_t notes_left; /* likewise */
         uint64_t notes_ms;
+        unsigned tcp_named; /* addresses that we were told to dial, and since when */
+        uint64_t tcp_named_ms;
         uint64_t check_number; /* of our last check */
         uint64_t seen_number;  /* highest of theirs, and which of the 64 below came */
         uint64_t seen_mask;
@@ -296,6 +306,9 @@ void path_worker_unlisten(struct path_worker *worker, uint32_t ssrc);
 void path_worker_leave(struct path_worker *worker);
 /* Worker: for bundles of its ways. */
 struct bundle_host path_worker_host(struct path_worker *worker);
+
+/* Which addresses may be dialled for this path: what a name leads to is judged as well. */
+bool (*path_may_dial(const struct path *path))(const struct sockaddr_storage *to);
 
 /* What the worker side needs of `struct paths`; fixed from paths_open on. */
 const struct paths_settings *paths_get_settings(const struct paths *paths);

@@ -72,11 +72,14 @@ static void finish(struct tls_stream *stream)
     uv_close((uv_handle_t *)stream->timer, tls_on_handle_closed);
 }
 
-static const char *doing(enum tls_state state)
+static const char *doing(const struct tls_stream *stream)
 {
-    switch (state) {
+    switch (stream->state) {
     case TLS_DIALLING:
-        return "no answer to the connection";
+        if (stream->race && tls_race_is_resolving(stream->race))
+            return stream->tunnel ? "the proxy: its name was not resolved"
+                                  : "the name was not resolved: no answer from the resolver";
+        return stream->tunnel ? "no answer from the proxy" : "no answer to the connection";
     case TLS_PROXY:
         return "no answer from the proxy";
     default:
@@ -92,7 +95,7 @@ static void on_timer(uv_timer_t *timer)
     case TLS_DIALLING:
     case TLS_PROXY:
     case TLS_HANDSHAKE:
-        tls_fail(stream, "%s within %g s", doing(stream->state), stream->timeout_ms / 1000.0);
+        tls_fail(stream, "%s within %g s", doing(stream), stream->timeout_ms / 1000.0);
         break;
     case TLS_UP: /* came from another loop, with what was read there */
         tls_wire_flush(stream);
@@ -221,6 +224,7 @@ int tls_stream_dial(uv_loop_t *loop, const struct tls_dial *dial,
                     const struct tls_stream_events *events, void *ctx, struct tls_stream **stream)
 {
     struct tls_stream *made = make_stream(loop, dial->identity, events, ctx);
+    struct tls_race_to to = {dial->address, dial->may_dial};
     int error = 0;
 
     if (!made)
@@ -230,9 +234,10 @@ int tls_stream_dial(uv_loop_t *loop, const struct tls_dial *dial,
     made->timeout_ms = dial->timeout_ms ? dial->timeout_ms : DIAL_TIMEOUT_MS;
     if (dial->proxy)
         error = make_tunnel(made, dial);
+    if (error == 0 && dial->proxy) /* which may be anywhere */
+        to = (struct tls_race_to){made->tunnel->proxy.address, NULL};
     if (error == 0)
-        error = tls_race_start(loop, dial->proxy ? made->tunnel->proxy.address : dial->address,
-                               on_connected, made, &made->race);
+        error = tls_race_start(loop, &to, on_connected, made, &made->race);
     if (error < 0) {
         finish(made);
         return error;

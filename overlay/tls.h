@@ -13,10 +13,11 @@ struct tls_stream;
 
 #define TLS_ALPN_LINK "sallyport/1"
 #define TLS_ALPN_RELAY "sallyport-relay/1"
+#define TLS_ALPN_PATH "sallyport-path/1"
 
 struct tls_stream_events {
-    /* Handshake done: the peer's verified certificate, and the protocol agreed on (one of the two
-     * above). */
+    /* Handshake done: the peer's verified certificate, and the protocol agreed on (one of
+     * those above). */
     void (*on_up)(void *ctx, struct tls_stream *stream, const struct certificate *peer,
                   const char *alpn);
     /* Plain bytes came. */
@@ -33,6 +34,8 @@ struct tls_dial {
     const char *address; /* "host:port" or numeric */
     const char *proxy;   /* HTTP CONNECT proxy "host:port"; NULL: none */
     const char *alpn;
+    /* Addresses that the name leads to and that are refused are not tried; NULL: all are. */
+    bool (*may_dial)(const struct sockaddr_storage *to);
     unsigned timeout_ms; /* for everything until on_up; 0: 10 s */
 };
 /* Resolves, connects, shakes hands. */

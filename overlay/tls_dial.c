@@ -26,7 +26,8 @@ struct tls_race {
     struct sockaddr_storage to[RACERS_MAX];
     int count, started, failed;
     int pending; /* what libuv still holds of this struct: requests and the timer */
-    bool is_over;
+    bool is_over, is_resolving;
+    bool (*may_dial)(const struct sockaddr_storage *to);
     char why[160];
     tls_race_done done;
     void *ctx;
@@ -159,6 +160,17 @@ static const struct addrinfo *nth(const struct addrinfo *found, int family, int 
     return NULL;
 }
 
+static void add(struct tls_race *race, const struct addrinfo *found)
+{
+    struct sockaddr_storage *to = &race->to[race->count];
+
+    if (found->ai_addrlen > sizeof *to)
+        return;
+    memcpy(to, found->ai_addr, found->ai_addrlen);
+    if (!race->may_dial || race->may_dial(to))
+        race->count++;
+}
+
 /* Families take turns, beginning with the one that the resolver (RFC 6724) put first. */
 static void choose(struct tls_race *race, const struct addrinfo *found)
 {
@@ -167,8 +179,8 @@ static void choose(struct tls_race *race, const struct addrinfo *found)
     for (int n = 0; n < RACERS_MAX; n++) {
         const struct addrinfo *turn[2] = {nth(found, first, n), nth(found, other, n)};
         for (int i = 0; i < 2 && race->count < RACERS_MAX; i++)
-            if (turn[i] && turn[i]->ai_addrlen <= sizeof race->to[0])
-                memcpy(&race->to[race->count++], turn[i]->ai_addr, turn[i]->ai_addrlen);
+            if (turn[i])
+                add(race, turn[i]);
     }
 }
 
@@ -176,12 +188,15 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
 {
     struct tls_race *race = request->data;
 
+    race->is_resolving = false;
     if (!race->is_over) {
         if (status == 0 && found)
             choose(race, found);
         if (race->count == 0) {
             snprintf(race->why, sizeof race->why, "the name does not resolve: %s",
-                     status < 0 ? uv_strerror(status) : "no address");
+                     status < 0 ? uv_strerror(status)
+                     : found    ? "to no address that may be dialled"
+                                : "no address");
             report(race, NULL);
         } else {
             start_next(race);
@@ -210,10 +225,16 @@ static int resolve(struct tls_race *race, uv_loop_t *loop, const char *text)
         uv_getaddrinfo(loop, &race->resolve, on_resolved, address.host, address.port, &hints);
     if (error == 0)
         race->pending++;
+    race->is_resolving = error == 0;
     return error;
 }
 
-int tls_race_start(uv_loop_t *loop, const char *address, tls_race_done done, void *ctx,
+bool tls_race_is_resolving(const struct tls_race *race)
+{
+    return race->is_resolving;
+}
+
+int tls_race_start(uv_loop_t *loop, const struct tls_race_to *to, tls_race_done done, void *ctx,
                    struct tls_race **race)
 {
     struct tls_race *made = calloc(1, sizeof *made);
@@ -225,7 +246,8 @@ int tls_race_start(uv_loop_t *loop, const char *address, tls_race_done done, voi
     made->pending = 1;
     uv_timer_init(loop, &made->next);
     made->next.data = made;
-    int error = resolve(made, loop, address);
+    made->may_dial = to->may_dial;
+    int error = resolve(made, loop, to->address);
     if (error < 0) {
         finish(made);
         return error;

@@ -7,6 +7,7 @@
 #ifndef OVERLAY_TLS_DIAL_H
 #define OVERLAY_TLS_DIAL_H
 
+#include <stdbool.h>
 #include <uv.h>
 
 struct tls_race;
@@ -15,9 +16,15 @@ struct tls_race;
  * on, data NULL), or with NULL and `why`. */
 typedef void (*tls_race_done)(void *ctx, uv_tcp_t *tcp, const char *why);
 
-/* -EINVAL when `address` is not host:port. */
-int tls_race_start(uv_loop_t *loop, const char *address, tls_race_done done, void *ctx,
+struct tls_race_to {
+    const char *address;
+    bool (*may_dial)(const struct sockaddr_storage *to); /* as in struct tls_dial */
+};
+/* -EINVAL when the address is not host:port. */
+int tls_race_start(uv_loop_t *loop, const struct tls_race_to *to, tls_race_done done, void *ctx,
                    struct tls_race **race);
+/* The name has not been resolved yet. */
+bool tls_race_is_resolving(const struct tls_race *race);
 /* Gives up; `done` will not be called. Not to be called after `done` was. */
 void tls_race_cancel(struct tls_race *race);
 

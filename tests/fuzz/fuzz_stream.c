@@ -1,4 +1,6 @@
-/* What comes over a relay connection: the first frame, then RFC 4571, in pieces of any length. */
+/* What comes over a connection that carries media: the first frame, then RFC 4571, in pieces of any
+ * length. */
+#include "overlay/path_frame.h"
 #include "overlay/relay_frame.h"
 #include "overlay/stream.h"
 
@@ -7,9 +9,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
+static void must_be_printable(const char *text)
+{
+    for (; *text; text++)
+        if (*text < ' ' || *text > '~')
+            abort();
+}
+
 static void first_frame(const uint8_t **data, size_t *bytes, struct bind_first *first)
 {
-    uint8_t tunnel[CANDIDATE_TUNNEL_BYTES];
+    uint8_t tunnel[CANDIDATE_TUNNEL_BYTES], id[PATH_ID_BYTES];
     char refused[BIND_REASON_MAX];
     const uint8_t *frame;
     size_t frame_bytes;
@@ -17,10 +26,11 @@ static void first_frame(const uint8_t **data, size_t *bytes, struct bind_first *
     if (bind_first_take(first, data, bytes, &frame, &frame_bytes) <= 0)
         return;
     relay_bind_decode(frame, frame_bytes, tunnel);
+    path_bind_decode(frame, frame_bytes, id);
     if (relay_bound_decode(frame, frame_bytes, refused) == 0)
-        for (const char *at = refused; *at; at++)
-            if (*at < ' ' || *at > '~')
-                abort();
+        must_be_printable(refused);
+    if (path_bound_decode(frame, frame_bytes, refused) == 0)
+        must_be_printable(refused);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)

@@ -238,6 +238,29 @@ static void a_name_is_resolved(void **state)
     fixture_close(&f);
 }
 
+static bool to_nowhere(const struct sockaddr_storage *to)
+{
+    (void)to;
+    return false;
+}
+
+/* What a name leads to is judged, too. */
+static void a_name_may_lead_where_nobody_may_dial(void **state)
+{
+    struct tls_dial dial = {.identity = berlin, .alpn = TLS_ALPN_LINK, .may_dial = to_nowhere};
+
+    (void)state;
+    fixture_open(&f, berlin, paris);
+    dial.address = "localhost:443";
+    assert_int_equal(tls_stream_dial(&f.loop, &dial, &fixture_events, &f.client, &f.client.stream),
+                     0);
+    assert_true(fixture_run(&f, &f.client.is_down));
+    assert_string_equal(f.client.why,
+                        "the name does not resolve: to no address that may be dialled");
+    assert_false(f.server.is_up);
+    fixture_close(&f);
+}
+
 static void one_who_does_not_read_is_not_queued_for(void **state)
 {
     static uint8_t data[65536];
@@ -369,6 +392,7 @@ int main(void)
         cmocka_unit_test(a_dial_that_fails_says_how),
         cmocka_unit_test(a_dial_can_be_given_up_at_any_time),
         cmocka_unit_test(a_name_is_resolved),
+        cmocka_unit_test(a_name_may_lead_where_nobody_may_dial),
         cmocka_unit_test(one_who_does_not_read_is_not_queued_for),
         cmocka_unit_test(a_stream_moves_with_all_its_bytes),
         cmocka_unit_test(what_is_queued_moves_too),
