@@ -48,7 +48,7 @@ void leg_set(struct leg *leg, struct bridge_change *change, uint64_t now_us)
     const struct leg_ops *ops = kinds[change->leg.kind];
     leg->heard_us = now_us;
     leg->is_silent = false;
-    gap_reset(&leg->gap);
+    gap_forget(&leg->gaps);
     int error = 0;
     if (ops && ops->set)
         error = ops->set(leg, change, now_us);
@@ -148,14 +148,6 @@ static void count(struct leg *leg, const struct rtp_header *rtp, uint64_t now_us
     worker_tell(leg->worker, &item);
 }
 
-static void watch_gap(struct leg *leg, const struct rtp_header *rtp, int clock_hz, uint64_t now_us)
-{
-    uint64_t us = gap_us(&leg->gap, rtp, clock_hz, now_us);
-    if (us > leg->stats.longest_gap_us)
-        leg->stats.longest_gap_us = us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
-    leg->stats.gaps += us > GAP_MIN_US;
-}
-
 void leg_hear(struct leg *leg, const struct rtp_header *rtp, uint64_t now_us)
 {
     enum codec codec;
@@ -173,7 +165,6 @@ void leg_hear(struct leg *leg, const struct rtp_header *rtp, uint64_t now_us)
         return;
     case SOURCE_NEW:
         transit_reset(&leg->transit);
-        gap_reset(&leg->gap);
         break;
     default:
         break;
@@ -190,7 +181,7 @@ void leg_hear(struct leg *leg, const struct rtp_header *rtp, uint64_t now_us)
         leg->stats.late++;
         format = LEG_LATE;
     } else {
-        watch_gap(leg, rtp, codec_clock_hz(codec), now_us);
+        gap_hear(&leg->gaps, rtp, codec_clock_hz(codec), now_us);
     }
     flow_hear(leg, format, codec, rtp, now_us);
 }
@@ -282,4 +273,6 @@ void leg_stats(const struct leg *leg, struct media_stats *stats)
     *stats = leg->stats;
     stats->lost = source_lost(&leg->source);
     stats->jitter_us = source_jitter_us(&leg->source);
+    stats->gaps = leg->gaps.count;
+    stats->longest_gap_us = leg->gaps.longest_us;
 }

@@ -74,8 +74,8 @@ struct leg {
     /* hearing */
     struct source source;
     struct transit transit;
-    struct gap gap;
     struct event_watch watch;
+    struct gap_watch gaps;
     uint64_t heard_us;  /* the last sign of life, or when it was set */
     bool is_silent;     /* and that has been told */
     bool has_left;      /* by its own word, and that has been told */

@@ -122,13 +122,13 @@ struct media_stats {
     uint64_t lost, late, duplicate, rejected; /* rejected: stranger, forged, malformed */
     uint64_t concealed, fec_recovered;        /* frames */
     uint64_t forwarded, transcoded;           /* packets sent to this leg, by how they were made */
-    uint64_t repeated; /* of those, sent twice because the far end reports losses */
-    uint64_t gaps;     /* times of more than 60 ms in which nothing came in that should have … */
-    uint32_t longest_gap_us; /* … and the longest of all, even if shorter; pauses are none */
-    uint32_t jitter_us, round_trip_us;  /* round trip by RTCP; 0: unknown */
-    uint32_t remote_lost_per_mille;     /* as the far end reports by RTCP */
+    uint64_t repeated;                 /* of those, sent twice because the far end reports losses */
+    uint32_t jitter_us, round_trip_us; /* round trip by RTCP; 0: unknown */
+    uint32_t remote_lost_per_mille;    /* as the far end reports by RTCP */
     uint64_t first_in_us, first_out_us; /* uv_hrtime()/1000 of the first packet; 0: none yet */
     struct sockaddr_storage source;     /* where its packets really come from */
+    uint32_t gaps;                      /* times of 60 ms and more without a packet that was due */
+    uint32_t longest_gap_us;            /* between two packets */
 };
 
 struct media_events {

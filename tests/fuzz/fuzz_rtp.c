@@ -71,7 +71,7 @@ static const struct decode_sink sink = {
 struct way {
     struct source source;
     struct transit transit;
-    struct gap gap;
+    struct gap_watch gaps;
     struct sender sender;
     struct forward forward;
     struct event_watch watch;
@@ -90,7 +90,7 @@ static void packet(struct way *way, const uint8_t *data, size_t size)
     source_receive(&way->source, &rtp, way->clock_hz, way->now_us);
     bool late = transit_is_late(&way->transit, rtp.timestamp, way->clock_hz, way->now_us);
     if (!late)
-        gap_us(&way->gap, &rtp, way->clock_hz, way->now_us);
+        gap_hear(&way->gaps, &rtp, way->clock_hz, way->now_us);
     if (forward_map(&way->forward, &way->sender, &rtp, way->clock_hz, way->now_us, &out) == 0)
         sender_sent(&way->sender, &out, way->clock_hz, way->now_us);
     if (rtp.payload_type == 101 && event_parse(rtp.payload, rtp.payload_bytes, &event) == 0)
