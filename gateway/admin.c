@@ -47,11 +47,39 @@ static enum MHD_Result reply(struct MHD_Connection *connection, unsigned status,
     return result;
 }
 
+/* "/calls/ID/journal" */
+static bool is_journal(const char *url, char id[CALL_ID_LEN + 1])
+{
+    static const char before[] = "/calls/", after[] = "/journal";
+    if (strncmp(url, before, sizeof before - 1) != 0)
+        return false;
+    url += sizeof before - 1;
+    size_t length = strcspn(url, "/");
+    if (length == 0 || length > CALL_ID_LEN || strcmp(url + length, after) != 0)
+        return false;
+    memcpy(id, url, length);
+    id[length] = '\0';
+    return true;
+}
+
+static enum MHD_Result reply_journal(struct admin *admin, struct MHD_Connection *connection,
+                                     const char *id)
+{
+    int error;
+    json_t *body = report_journal(admin->gateway, id, &error);
+    return reply(connection,
+                 error == 0         ? MHD_HTTP_OK
+                 : error == -ENOENT ? MHD_HTTP_NOT_FOUND
+                                    : MHD_HTTP_CONFLICT,
+                 body);
+}
+
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *data,
                                   size_t *data_bytes, void **state)
 {
     struct admin *admin = ctx;
+    char id[CALL_ID_LEN + 1];
     static int seen; /* the first call of a request only announces its headers */
     (void)version;
     (void)data;
@@ -69,8 +97,11 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
         if (strcmp(url, pages[i].path) == 0)
             return reply(connection, MHD_HTTP_OK, pages[i].report(admin->gateway));
+    if (is_journal(url, id))
+        return reply_journal(admin, connection, id);
     return reply(connection, MHD_HTTP_NOT_FOUND,
-                 json_pack("{s:s}", "error", "no such page; there are /status and /calls"));
+                 json_pack("{s:s}", "error",
+                           "no such page; there are /status, /calls and /calls/ID/journal"));
 }
 
 /* ---- in the loop

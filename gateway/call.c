@@ -9,7 +9,7 @@
  *   ENDING ◀──────── either end hangs up, an error, a timeout
  *
  * ENDING lasts until the media has stopped; then the call frees itself. */
-#include "gateway/call_internal.h"
+#include "gateway/call_note.h"
 
 #include "gateway/route.h"
 
@@ -63,7 +63,7 @@ static void on_no_answer(uv_timer_t *timer)
     end_with(timer->data, CALL_NO_ANSWER, "No answer");
 }
 
-static void make_id(char id[CALL_ID_LEN + 1])
+void call_make_id(char id[CALL_ID_LEN + 1])
 {
     uint8_t bytes[CALL_ID_LEN / 2];
     if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
@@ -78,10 +78,11 @@ static struct call *new_call(struct gateway *gateway, const char *id)
     if (!call)
         return NULL;
     call->gateway = gateway;
+    call->ended_by = -1;
     if (id)
         snprintf(call->id, sizeof call->id, "%s", id);
     else
-        make_id(call->id);
+        call_make_id(call->id);
     for (int side = 0; side < 2; side++) {
         call->legs[side].call = call;
         call->legs[side].side = (enum media_side)side;
@@ -139,10 +140,22 @@ static void start_b(struct call *call, const struct route_result *route,
         err = leg_peer_start(b, route->to, caller, &gateway->conf->media.peer_codecs);
     if (err) {
         struct call_cause cause = start_failure(err, route);
+        call_note(call, JOURNAL_CALL, "failed", "%s cannot be called: %s", route->to, cause.text);
         call_end(call, &cause);
         return;
     }
     set_state(call, CALL_STATE_CALLING, route->route);
+}
+
+static void note_route(struct call *call, const struct route_query *query,
+                       const struct route_result *route)
+{
+    static const char *const kinds[] = {[CONF_TO_OVERLAY] = "the overlay address",
+                                        [CONF_TO_PHONE] = "phone",
+                                        [CONF_TO_SERVICE] = "service"};
+    call_note(call, JOURNAL_ROUTE, "matched", "%s dialled %s%s%s: %s %s, by \"%s\"",
+              call->legs[MEDIA_A].name, query->dialled, query->site ? "@" : "",
+              query->site ? query->site : "", kinds[route->target], route->to, route->route);
 }
 
 static void route_call(struct call *call, const struct route_query *query,
@@ -151,6 +164,8 @@ static void route_call(struct call *call, const struct route_query *query,
     struct route_result route = {.route = ""};
     int err = route_find(call->gateway->conf, query, &route);
     if (err) {
+        call_note(call, JOURNAL_ROUTE, "none", "no phone, route or number prefix matches %s",
+                  query->dialled);
         log_info(LOG_GATEWAY, call->id, "%s calls %s: nothing by that name", call->legs[0].name,
                  query->dialled);
         snprintf(call->legs[MEDIA_B].name, LEG_NAME_MAX, "%s", query->dialled);
@@ -159,6 +174,7 @@ static void route_call(struct call *call, const struct route_query *query,
     }
     log_info(LOG_GATEWAY, call->id, "%s calls %s: %s (%s)", call->legs[0].name, query->dialled,
              route.to, route.route);
+    note_route(call, query, &route);
     start_b(call, &route, caller);
 }
 
@@ -268,6 +284,7 @@ void call_leg_ringing(struct leg *leg)
     call->ringing_ms = uv_now(call->gateway->uv);
     log_info(LOG_GATEWAY, call->id, "%s rings after %u ms", leg->name,
              (unsigned)(call->ringing_ms - call->created_ms));
+    call_note(call, JOURNAL_CALL, "ringing", "%s rings", leg->name);
     if (a->ops->ring)
         a->ops->ring(a);
 }
@@ -280,6 +297,10 @@ void call_leg_media(struct leg *leg)
         return;
     if (leg->side == MEDIA_B && leg->is_early && call->state != CALL_STATE_UP && a->ops->progress) {
         int err = a->ops->progress(a, leg->media.codec);
+        call_note(call, JOURNAL_CALL, "early-media",
+                  err ? "%s lets hear something, %s cannot take it"
+                      : "%s lets %s hear something already",
+                  leg->name, a->name);
         if (err)
             log_info(LOG_GATEWAY, call->id, "no early media towards %s: %s", a->name,
                      strerror(-err));
@@ -313,6 +334,7 @@ void call_leg_answered(struct leg *leg)
         return;
     }
     log_up(call);
+    call_note(call, JOURNAL_CALL, "answered", "%s answers %s", leg->name, a->name);
     call_media_apply(call);
     call_media_mirror(leg); /* it may have answered on hold */
     if (call->state != CALL_STATE_UP)
@@ -330,12 +352,32 @@ void call_leg_digit(struct leg *leg, char digit, int duration_ms)
 
 void call_leg_path(struct leg *leg, const char *path)
 {
+    if (!*leg->path)
+        call_note(leg->call, JOURNAL_PATH, "way", "media with %s goes by %s", leg->name, path);
     snprintf(leg->path, sizeof leg->path, "%s", path);
     log_info(LOG_GATEWAY, leg->call->id, "media with %s goes by %s", leg->name, path);
 }
 
+/* What a far end gave as its cause, as it came. */
+static const char *codes(const struct call_cause *cause, char text[48])
+{
+    text[0] = '\0';
+    if (cause->sip_status && cause->q850)
+        snprintf(text, 48, " (SIP %u, Q.850 %u)", cause->sip_status, cause->q850);
+    else if (cause->sip_status || cause->q850)
+        snprintf(text, 48, cause->sip_status ? " (SIP %u)" : " (Q.850 %u)",
+                 cause->sip_status ? cause->sip_status : cause->q850);
+    return text;
+}
+
 void call_leg_ended(struct leg *leg, const struct call_cause *cause)
 {
+    char text[48];
+    if (leg->call->state != CALL_STATE_ENDING) {
+        leg->call->ended_by = (int)leg->side;
+        call_note(leg->call, JOURNAL_CALL, "hung-up", "%s ends it: %s%s", leg->name,
+                  *cause->text ? cause->text : call_reason_name(cause->reason), codes(cause, text));
+    }
     call_end(leg->call, cause);
 }
 
@@ -350,6 +392,8 @@ void call_end(struct call *call, const struct call_cause *cause)
     uv_update_time(call->gateway->uv);
     call->ended_ms = uv_now(call->gateway->uv);
     call->cause = *cause;
+    call_note(call, JOURNAL_CALL, "ended", "the call is over: %s%s%s",
+              call_reason_name(cause->reason), *cause->text ? ", " : "", cause->text);
     for (int side = 0; side < 2; side++) {
         struct leg *leg = &call->legs[side];
         if (!leg->is_signalling)

@@ -9,6 +9,7 @@
 #ifndef GATEWAY_CALL_H
 #define GATEWAY_CALL_H
 
+#include "gateway/journal.h"
 #include "gateway/leg.h"
 
 #include <sys/queue.h>
@@ -36,6 +37,15 @@ struct call {
     struct media_stats stats[2];
     uint64_t created_ms, ringing_ms, answered_ms, ended_ms; /* loop time; 0: not yet */
     int64_t created_s;                                      /* wall clock */
+    struct journal journal;
+
+    /* for the diagnosis */
+    int ended_by;                     /* leg; -1: neither */
+    bool has_arrived;                 /* the far node had the offer */
+    bool is_path_lost;                /* the last that was heard of the path */
+    unsigned moves;                   /* of the path */
+    char last_move[JOURNAL_TEXT_MAX]; /* in words */
+    int noted_codecs;
 };
 
 /* ---- making calls -----------------------------------------------------------------------------
@@ -50,6 +60,7 @@ struct call *call_from_here(struct gateway *gateway, const char *to);
 
 void call_end(struct call *call, const struct call_cause *cause);
 const char *call_state_name(enum call_state state);
+void call_make_id(char id[CALL_ID_LEN + 1]);
 
 /* ---- what legs report --------------------------------------------------------------------------
  */

@@ -5,21 +5,59 @@
  *   2. the overlay's ports are closed          (no packet comes from a path any more)
  *   3. the bridge is closed                    (its sockets go, its figures come)
  */
-#include "gateway/call_internal.h"
+#include "gateway/call_note.h"
 
 #include "conf/log.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* How long the signalling may come later than the media's goodbye. */
 #define SIGNALLING_MS 1500
+
+static void note_first_voice(struct leg *leg)
+{
+    struct call *call = leg->call;
+    char text[JOURNAL_TEXT_MAX];
+    if (call->answered_ms && leg->first_voice_ms >= call->answered_ms)
+        snprintf(text, sizeof text, "first voice from %s, %u ms after the answer", leg->name,
+                 (unsigned)(leg->first_voice_ms - call->answered_ms));
+    else
+        snprintf(text, sizeof text, "first voice from %s, before the answer", leg->name);
+    call_note_at(call, leg->first_voice_ms, JOURNAL_MEDIA, "first-voice", text);
+    if (leg->media.kind != MEDIA_LEG_RTP || !call->bridge)
+        return;
+    leg->is_source_due = true; /* on_stats knows where it came from */
+    media_bridge_ask(call->bridge);
+}
+
+static void on_stats(void *ctx, const struct media_stats stats[2])
+{
+    struct call *call = ctx;
+    memcpy(call->stats, stats, sizeof call->stats);
+    for (int side = 0; side < 2; side++) {
+        struct leg *leg = &call->legs[side];
+        if (leg->is_source_due)
+            call_note_source(leg, &stats[side]);
+        leg->is_source_due = false;
+    }
+}
+
+static void on_gap(void *ctx, enum media_side side, uint64_t at_us, int gap_ms)
+{
+    struct call *call = ctx;
+    (void)at_us; /* told at its end, where it stands in the journal */
+    call_note(call, JOURNAL_MEDIA, "gap", "nothing came from %s for %d ms", call->legs[side].name,
+              gap_ms);
+}
 
 static void on_first_packet(void *ctx, enum media_side side, uint64_t at_us)
 {
     struct call *call = ctx;
     struct leg *leg = &call->legs[side];
     leg->first_voice_ms = at_us / 1000;
+    note_first_voice(leg);
     if (call->answered_ms && leg->first_voice_ms >= call->answered_ms)
         log_info(LOG_GATEWAY, call->id, "first voice from %s %u ms after the answer", leg->name,
                  (unsigned)(leg->first_voice_ms - call->answered_ms));
@@ -41,6 +79,9 @@ static void on_silence(void *ctx, enum media_side side)
         return; /* while it rings a phone has nothing to say; the answer starts the time anew */
     log_warn(LOG_GATEWAY, call->id, "no media from %s for %d s", call->legs[side].name,
              call->gateway->conf->media.timeout_s);
+    call->ended_by = (int)side;
+    call_note(call, JOURNAL_MEDIA, "silence", "nothing came from %s for %d s: given up",
+              call->legs[side].name, call->gateway->conf->media.timeout_s);
     struct call_cause cause = call_cause(CALL_MEDIA_TIMEOUT, "No media");
     call_end(call, &cause);
 }
@@ -57,6 +98,9 @@ static void on_left(uv_timer_t *timer)
 static void on_bye(void *ctx, enum media_side side)
 {
     struct call *call = ctx;
+    if (call->state == CALL_STATE_UP)
+        call_note(call, JOURNAL_MEDIA, "bye", "%s says by RTCP that it leaves",
+                  call->legs[side].name);
     bool is_node = call->legs[side].media.kind == MEDIA_LEG_PEER;
     if (is_node && call->state == CALL_STATE_UP)
         uv_timer_start(&call->timer, on_left, SIGNALLING_MS, 0);
@@ -83,7 +127,9 @@ static void on_closed(void *ctx, const struct media_stats stats[2])
 
 static const struct media_events events = {
     .on_first_packet = on_first_packet,
+    .on_gap = on_gap,
     .on_digit = on_digit,
+    .on_stats = on_stats,
     .on_silence = on_silence,
     .on_bye = on_bye,
     .on_played = on_played,
@@ -130,6 +176,8 @@ void call_media_apply(struct call *call)
     for (int side = 0; side < 2 && !err; side++)
         if (call->legs[side].has_media)
             err = set_leg(call, &call->legs[side]);
+    if (!err)
+        call_note_codecs(call);
     if (err) {
         log_error(LOG_GATEWAY, call->id, "media cannot be joined: %s", strerror(-err));
         struct call_cause cause = call_cause(CALL_CONGESTION, "Media overload");
@@ -161,6 +209,8 @@ void call_media_mirror(struct leg *leg)
         return;
     log_info(LOG_GATEWAY, leg->call->id, "%s %s", leg->name,
              leg->willing == MEDIA_SENDRECV ? "resumes" : "holds");
+    call_note(leg->call, JOURNAL_CALL, leg->willing == MEDIA_SENDRECV ? "resumed" : "held", "%s %s",
+              leg->name, leg->willing == MEDIA_SENDRECV ? "resumes" : "holds");
     int err = other->ops->update(other, mirrored);
     if (err)
         log_warn(LOG_GATEWAY, leg->call->id, "%s cannot be told: %s", other->name, strerror(-err));

@@ -1,16 +1,11 @@
 /* `status` and `calls`: ask a running node by its JSON API and tell in words. */
 #include "gateway/command.h"
+#include "gateway/command_ask.h"
 
-#include "conf/conf.h"
-
-#include <curl/curl.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#define REPLY_MAX (4 << 20)
 
 static const char status_help[] =
     "usage: sallyport status [-c FILE | --admin IP:PORT] [--json]\n\n"
@@ -19,64 +14,8 @@ static const char status_help[] =
 static const char calls_help[] =
     "usage: sallyport calls [-c FILE | --admin IP:PORT] [--json]\n\n"
     "Shows the calls in progress and the last ones that ended: who, why, by which path, how it\n"
-    "sounded (packets lost and late on each side).\n\n";
-static const char common_help[] =
-    "  -c, --config FILE   take the address from these settings (admin.listen)\n"
-    "  -a, --admin IP:PORT ask there (default: 127.0.0.1:8088)\n"
-    "      --json          print what the node answers\n\n"
-    "Exit status 0: it answered; 1: it did not.\n\n"
-    "examples: sallyport status -c /etc/sallyport/sallyport.conf\n"
-    "          sallyport calls --json | jq '.ended[0]'\n";
-
-/* ---- asking
- * ----------------------------------------------------------------------------------------- */
-
-struct reply {
-    char *data;
-    size_t bytes;
-};
-
-static size_t on_data(char *data, size_t size, size_t count, void *ctx)
-{
-    struct reply *reply = ctx;
-    size_t bytes = size * count;
-    if (reply->bytes + bytes > REPLY_MAX)
-        return 0;
-    char *grown = realloc(reply->data, reply->bytes + bytes);
-    if (!grown)
-        return 0;
-    memcpy(grown + reply->bytes, data, bytes);
-    reply->data = grown;
-    reply->bytes += bytes;
-    return bytes;
-}
-
-/* GETs a page of the node at `address`; NULL after saying why. */
-static json_t *ask(const char *address, const char *page)
-{
-    char url[160], why[CURL_ERROR_SIZE] = "";
-    struct reply reply = {0};
-    json_t *json = NULL;
-    snprintf(url, sizeof url, "http://%s%s", address, page);
-    CURL *curl = curl_easy_init();
-    if (!curl)
-        return NULL;
-    curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 5000L);
-    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &reply);
-    if (curl_easy_perform(curl) == CURLE_OK)
-        json = json_loadb(reply.data ? reply.data : "", reply.bytes, 0, NULL);
-    curl_easy_cleanup(curl);
-    free(reply.data);
-    if (!json)
-        fprintf(stderr,
-                "no node answers on %s: %s; is it running, and is its admin.listen this one?\n",
-                address, *why ? why : "not a JSON reply");
-    return json;
-}
+    "sounded (packets lost and late on each side), and INVITEs that were refused. The id in each\n"
+    "line is what `sallyport why` takes.\n\n";
 
 /* ---- telling
  * ---------------------------------------------------------------------------------------- */
@@ -153,17 +92,24 @@ static void tell_leg(const json_t *leg)
            (double)number(leg, "jitter_us") / 1000, number(leg, "first_voice_ms"));
 }
 
-static void tell_ended(const json_t *call)
+static const char *clock_of(const json_t *call, char when[32])
 {
-    char when[32] = "";
     time_t time_s = (time_t)number(call, "time_s");
     struct tm tm;
+    when[0] = '\0';
+    strftime(when, 32, "%H:%M:%S", localtime_r(&time_s, &tm));
+    return when;
+}
+
+static void tell_ended(const json_t *call)
+{
+    char when[32];
     size_t i;
     json_t *leg;
-    strftime(when, sizeof when, "%H:%M:%S", localtime_r(&time_s, &tm));
     const json_t *legs = json_object_get(call, "legs");
-    printf("%s %s  %s -> %s: %s", when, text(call, "id"), text(json_array_get(legs, 0), "name"),
-           text(json_array_get(legs, 1), "name"), text(call, "reason"));
+    printf("%s %s  %s -> %s: %s", clock_of(call, when), text(call, "id"),
+           text(json_array_get(legs, 0), "name"), text(json_array_get(legs, 1), "name"),
+           text(call, "reason"));
     if (number(call, "talk_ms") == 0) {
         printf(" (%s)\n", text(call, "text"));
         return;
@@ -175,9 +121,18 @@ static void tell_ended(const json_t *call)
     json_array_foreach(legs, i, leg) tell_leg(leg);
 }
 
+static void tell_refused(const json_t *invite)
+{
+    char when[32];
+    printf("%s %s  %s -> %s: from %s, %lld times, answered %lld\n", clock_of(invite, when),
+           text(invite, "id"), text(invite, "from"), text(invite, "to"), text(invite, "source"),
+           number(invite, "times"), number(invite, "sip_status"));
+}
+
 static void tell_calls(const json_t *calls)
 {
     size_t i;
+    const json_t *refused = json_object_get(calls, "refused");
     json_t *call, *live = json_object_get(calls, "live"), *ended = json_object_get(calls, "ended");
     printf("%zu calls in progress\n", json_array_size(live));
     json_array_foreach(live, i, call) printf(
@@ -185,6 +140,11 @@ static void tell_calls(const json_t *calls)
         text(call, "state"), (double)number(call, "talk_ms") / 1000, text(call, "path"));
     printf("the last %zu that ended\n", json_array_size(ended));
     json_array_foreach(ended, i, call) tell_ended(call);
+    if (json_array_size(refused) > 0)
+        printf("INVITEs that were refused\n");
+    json_array_foreach(refused, i, call) tell_refused(call);
+    if (json_array_size(live) + json_array_size(ended) + json_array_size(refused) > 0)
+        printf("\n`sallyport why ID` tells more about one of them\n");
 }
 
 /* ---- the two commands
@@ -195,70 +155,23 @@ struct page {
     void (*tell)(const json_t *json);
 };
 
-/* Where the node of these settings listens; false after saying why. */
-static bool address_from(const char *config, char address[ADDRESS_TEXT_MAX])
-{
-    struct conf *conf = command_load(config);
-    if (!conf)
-        return false;
-    bool has = conf->admin.listen.ss_family != 0;
-    if (has)
-        address_format(&conf->admin.listen, address);
-    else
-        fprintf(stderr, "%s has no admin { listen = … }: the node cannot be asked\n", config);
-    conf_free(conf);
-    return has;
-}
-
-static int show(const struct page *page, const char *address, bool is_json)
-{
-    json_t *json = ask(address, page->path);
-    if (!json)
-        return COMMAND_FAILED;
-    if (is_json) {
-        json_dumpf(json, stdout, JSON_INDENT(2));
-        printf("\n");
-    } else {
-        page->tell(json);
-    }
-    json_decref(json);
-    return 0;
-}
-
 static int run_page(const struct page *page, int argc, char **argv)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"admin", required_argument, NULL, 'a'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
-    char address[ADDRESS_TEXT_MAX] = "127.0.0.1:8088";
-    struct sockaddr_storage parsed;
-    bool is_json = false;
-    int option;
-    while ((option = getopt_long(argc, argv, "c:a:h", options, NULL)) != -1)
-        switch (option) {
-        case 'c':
-            if (!address_from(optarg, address))
-                return COMMAND_FAILED;
-            break;
-        case 'a':
-            if (address_parse(optarg, &parsed) != 0)
-                return command_misuse(page->name, "--admin takes IP:PORT, not '%s'", optarg);
-            address_format(&parsed, address);
-            break;
-        case 'j':
-            is_json = true;
-            break;
-        case 'h':
-            command_help(page->help);
-            return command_help(common_help);
-        default:
-            return command_bad_option(page->name);
-        }
+    struct command_ask ask;
+    int status = command_ask_options(argc, argv, page->help, &ask);
+    if (status >= 0)
+        return status;
     if (optind < argc)
         return command_misuse(page->name, "'%s' is one word too many", argv[optind]);
-    return show(page, address, is_json);
+    json_t *json = command_ask(ask.address, page->path);
+    if (!json)
+        return COMMAND_FAILED;
+    if (ask.is_json)
+        command_print_json(json);
+    else
+        page->tell(json);
+    json_decref(json);
+    return 0;
 }
 
 int command_status(int argc, char **argv)

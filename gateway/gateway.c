@@ -2,6 +2,7 @@
 #include "gateway/gateway.h"
 
 #include "gateway/admin.h"
+#include "gateway/call_note.h"
 
 #include "conf/log.h"
 
@@ -77,7 +78,17 @@ static void on_registration(void *ctx, const char *phone, int contacts)
         log_debug(LOG_GATEWAY, NULL, "phone %s is gone", phone);
 }
 
-static const struct sip_events sip_events = {on_invite, on_registration};
+static void on_refused(void *ctx, const struct sip_refused *refused)
+{
+    struct gateway *gateway = ctx;
+    history_add_refused(&gateway->history, refused, uv_now(gateway->uv));
+}
+
+static const struct sip_events sip_events = {
+    .on_invite = on_invite,
+    .on_registration = on_registration,
+    .on_refused = on_refused,
+};
 
 /* ---- start
  * ---------------------------------------------------------------------------------------- */
@@ -256,45 +267,12 @@ int gateway_run(struct gateway *gateway)
     loop_run(gateway->loop);
     loop_close(gateway->loop);
     gateway->loop = NULL;
+    history_fini(&gateway->history);
     return 0;
 }
 
 /* ---- what is kept of a call
  * -------------------------------------------------------------------------- */
-
-static const char *codec_of(const struct leg *leg)
-{
-    if (!leg->has_media)
-        return "";
-    bool is_coded = leg->media.kind == MEDIA_LEG_RTP || leg->media.kind == MEDIA_LEG_PEER;
-    return is_coded ? codec_name(leg->media.codec) : "linear";
-}
-
-static uint64_t after(uint64_t then, uint64_t since)
-{
-    return then > since && since ? then - since : 0;
-}
-
-static void summarise(const struct call *call, struct call_summary *summary)
-{
-    const struct leg *a = &call->legs[MEDIA_A], *b = &call->legs[MEDIA_B];
-    *summary = (struct call_summary){.cause = call->cause, .created_s = call->created_s};
-    memcpy(summary->id, call->id, sizeof summary->id);
-    memcpy(summary->from, a->name, sizeof summary->from);
-    memcpy(summary->to, b->name, sizeof summary->to);
-    memcpy(summary->path, *a->path ? a->path : b->path, sizeof summary->path);
-    memcpy(summary->stats, call->stats, sizeof summary->stats);
-    if (strcmp(call->cause.text, call_reason_name(call->cause.reason)) == 0)
-        summary->cause.text[0] = '\0'; /* says no more than the reason does */
-    summary->setup_ms = after(call->ringing_ms, call->created_ms);
-    summary->ring_ms = after(call->answered_ms, call->created_ms);
-    summary->talk_ms = call->answered_ms ? after(call->ended_ms, call->answered_ms) : 0;
-    for (int side = 0; side < 2; side++) {
-        snprintf(summary->codecs[side], sizeof summary->codecs[side], "%s",
-                 codec_of(&call->legs[side]));
-        summary->first_voice_ms[side] = after(call->legs[side].first_voice_ms, call->answered_ms);
-    }
-}
 
 static void log_end(const struct call *call, const struct call_summary *summary)
 {
@@ -314,8 +292,10 @@ static void log_end(const struct call *call, const struct call_summary *summary)
 
 void gateway_call_gone(struct gateway *gateway, struct call *call)
 {
-    struct call_summary *summary = &gateway->history[gateway->calls_ended++ % GATEWAY_HISTORY];
-    summarise(call, summary);
+    char diagnosis[DIAGNOSIS_MAX];
+    call_note_figures(call);
+    call_diagnose(call, diagnosis);
+    const struct call_summary *summary = history_add(&gateway->history, call, diagnosis);
     log_end(call, summary);
     TAILQ_REMOVE(&gateway->calls, call, link);
     gateway->call_count--;

@@ -10,24 +10,10 @@
 #define GATEWAY_GATEWAY_H
 
 #include "gateway/call.h"
+#include "gateway/history.h"
 #include "gateway/loop.h"
 
-#define GATEWAY_HISTORY 100
-
 struct admin;
-
-/* What is kept of a call that has ended. */
-struct call_summary {
-    char id[CALL_ID_LEN + 1];
-    char from[LEG_NAME_MAX], to[LEG_NAME_MAX];
-    char codecs[2][16];
-    char path[ADDRESS_TEXT_MAX + 16];
-    struct call_cause cause;
-    int64_t created_s;
-    uint64_t setup_ms, ring_ms, talk_ms; /* to ringing, to answer, of talking; 0: never */
-    uint64_t first_voice_ms[2];          /* from the answer; by leg */
-    struct media_stats stats[2];
-};
 
 /* The native client's side of a call. */
 struct gateway_client {
@@ -60,8 +46,7 @@ struct gateway {
     TAILQ_HEAD(call_list, call) calls;
     unsigned call_count;
     uint64_t calls_total;
-    struct call_summary history[GATEWAY_HISTORY]; /* a ring; newest at calls_ended - 1 */
-    uint64_t calls_ended;
+    struct history history;
 };
 
 /* Starts all parts. 0, or a negative errno after logging why. */

@@ -5,12 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-void journal_init(struct journal *journal)
-{
-    *journal = (struct journal){.hinge = NULL};
-    TAILQ_INIT(&journal->entries);
-}
-
 void journal_fini(struct journal *journal)
 {
     struct journal_entry *entry;
@@ -19,17 +13,15 @@ void journal_fini(struct journal *journal)
         TAILQ_REMOVE(&journal->entries, entry, next);
         free(entry);
     }
-    journal_init(journal);
+    *journal = (struct journal){.count = 0};
 }
 
 void journal_move(struct journal *to, struct journal *from)
 {
-    journal_init(to);
+    *to = *from;
+    TAILQ_INIT(&to->entries);
     TAILQ_CONCAT(&to->entries, &from->entries, next);
-    to->hinge = from->hinge;
-    to->count = from->count;
-    to->left_out = from->left_out;
-    journal_init(from);
+    *from = (struct journal){.count = 0};
 }
 
 const char *journal_part_name(enum journal_part part)
@@ -94,9 +86,9 @@ static size_t clean(const char *text, char out[JOURNAL_TEXT_MAX])
 
 static uint32_t last_ms(const struct journal *journal)
 {
-    const struct journal_entry *last = TAILQ_LAST(&journal->entries, journal_list);
-
-    return last ? last->at_ms : 0;
+    if (TAILQ_EMPTY(&journal->entries))
+        return 0;
+    return TAILQ_LAST(&journal->entries, journal_list)->at_ms;
 }
 
 /* Makes room by the oldest line after the first ones. */
@@ -119,6 +111,8 @@ void journal_add(struct journal *journal, uint32_t at_ms, enum journal_part part
 
     if (!entry)
         return; /* a line of the journal is the last thing to fail for */
+    if (!journal->entries.tqh_last)
+        TAILQ_INIT(&journal->entries);
     entry->at_ms = at_ms > last_ms(journal) ? at_ms : last_ms(journal);
     entry->part = (uint8_t)part;
     snprintf(entry->event, sizeof entry->event, "%s", event);

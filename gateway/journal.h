@@ -36,6 +36,7 @@ struct journal_entry {
 };
 TAILQ_HEAD(journal_list, journal_entry);
 
+/* All zeros: an empty one. */
 struct journal {
     struct journal_list entries;
     struct journal_entry *hinge; /* the last of the first ones; NULL: not so many yet */
@@ -43,9 +44,8 @@ struct journal {
     unsigned left_out; /* between `hinge` and the next */
 };
 
-void journal_init(struct journal *journal);
 void journal_fini(struct journal *journal);
-/* Everything goes over to `to`, which was not initialised; `from` is empty. */
+/* Everything goes over to `to`, whatever that was; `from` is empty then. */
 void journal_move(struct journal *to, struct journal *from);
 /* What is not printable becomes '?', what is too long is cut off. */
 void journal_add(struct journal *journal, uint32_t at_ms, enum journal_part part, const char *event,

@@ -67,6 +67,7 @@ struct leg {
     enum media_direction wanted;  /* last asked of the far end; what both want is agreed */
     struct media_leg media;
     char path[ADDRESS_TEXT_MAX + 16]; /* peer: the way its media takes, in words */
+    bool is_source_due;               /* the journal waits for where its RTP comes from */
     uint64_t first_voice_ms;          /* loop time of its first packet; 0: none yet */
     union {
         struct leg_sip sip;

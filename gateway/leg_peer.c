@@ -1,5 +1,5 @@
 /* Another node as one side of a call. */
-#include "gateway/gateway.h"
+#include "gateway/call_note.h"
 
 #include "conf/log.h"
 
@@ -88,6 +88,11 @@ static void on_path(void *ctx, const char *path)
     call_leg_path(ctx, path);
 }
 
+static void on_note(void *ctx, const char *part, const char *event, const char *text)
+{
+    call_note_overlay(((struct leg *)ctx)->call, part, event, text);
+}
+
 static void on_end(void *ctx, const struct call_cause *cause)
 {
     struct leg *leg = ctx;
@@ -102,6 +107,7 @@ static const struct overlay_call_events events = {
     .on_answer = on_answer,
     .on_digit = on_digit,
     .on_path = on_path,
+    .on_note = on_note,
     .on_end = on_end,
 };
 

@@ -1,5 +1,5 @@
 /* A phone as one side of a call. */
-#include "gateway/gateway.h"
+#include "gateway/call_note.h"
 
 #include "conf/log.h"
 
@@ -31,10 +31,25 @@ static void on_ringing(void *ctx)
     call_leg_ringing(ctx);
 }
 
+static void note_agreed(const struct leg *leg, const struct sip_audio *audio)
+{
+    static const char *const directions[] = {[MEDIA_INACTIVE] = "no sound either way (held)",
+                                             [MEDIA_SENDONLY] = "only we send (held)",
+                                             [MEDIA_RECVONLY] = "only it sends (held)",
+                                             [MEDIA_SENDRECV] = "both ways"};
+    char remote[ADDRESS_TEXT_MAX] = "nowhere";
+    if (audio->remote.ss_family)
+        address_format(&audio->remote, remote);
+    call_note(leg->call, JOURNAL_SIP, "agreed", "with %s: %s, %d ms, %s; its SDP wants RTP at %s",
+              leg->name, codec_name(audio->codec), audio->ptime_ms,
+              directions[audio->direction & MEDIA_SENDRECV], remote);
+}
+
 static void on_media(void *ctx, const struct sip_audio *audio)
 {
     struct leg *leg = ctx;
     struct media_leg *media = &leg->media;
+    note_agreed(leg, audio);
     media->kind = MEDIA_LEG_RTP;
     media->direction = audio->direction;
     media->codec = audio->codec;
@@ -73,7 +88,19 @@ static void on_end(void *ctx, const struct call_cause *cause)
     call_leg_ended(leg, cause);
 }
 
-static const struct sip_call_events events = {on_ringing, on_media, on_answer, on_digit, on_end};
+static void on_note(void *ctx, const char *event, const char *text)
+{
+    call_note(((struct leg *)ctx)->call, JOURNAL_SIP, event, "%s", text);
+}
+
+static const struct sip_call_events events = {
+    .on_ringing = on_ringing,
+    .on_media = on_media,
+    .on_answer = on_answer,
+    .on_digit = on_digit,
+    .on_note = on_note,
+    .on_end = on_end,
+};
 
 /* ---- what we tell it --------------------------------------------------------------------------
  */
@@ -170,6 +197,18 @@ static const struct leg_ops ops = {
 /* ---- beginnings -------------------------------------------------------------------------------
  */
 
+static void note_invite(const struct leg *leg, const struct sip_invite *invite)
+{
+    char source[ADDRESS_TEXT_MAX], codecs[64] = "";
+    for (int i = 0, used = 0; i < invite->codecs.count && used < (int)sizeof codecs; i++)
+        used += snprintf(codecs + used, sizeof codecs - (size_t)used, "%s%s", i ? ", " : "",
+                         codec_name(invite->codecs.codec[i]));
+    call_note(
+        leg->call, JOURNAL_SIP, "invite", "INVITE from %s over %s, proved to be phone %s; %s%s",
+        address_format(&invite->source, source), invite->transport == CONF_TCP ? "TCP" : "UDP",
+        leg->name, *codecs ? "it offers " : "it offers nothing yet", codecs);
+}
+
 void leg_sip_take(struct leg *leg, struct sip_call *sip, const struct sip_invite *invite)
 {
     leg->ops = &ops;
@@ -178,6 +217,7 @@ void leg_sip_take(struct leg *leg, struct sip_call *sip, const struct sip_invite
     leg->sip.address = invite->local;
     leg->willing = leg->wanted = MEDIA_SENDRECV;
     snprintf(leg->name, sizeof leg->name, "%s", invite->from_user);
+    note_invite(leg, invite);
     sip_call_accept(sip, &events, leg, leg->call->id);
 }
 

@@ -151,15 +151,30 @@ static json_t *report_ended(const struct call_summary *summary)
                      "legs", report_leg(summary, MEDIA_A), report_leg(summary, MEDIA_B));
 }
 
+static json_t *report_refused(const struct call_summary *summary)
+{
+    return json_pack("{s:s, s:I, s:s, s:s, s:o, s:i, s:i, s:s}", "id", summary->id, "time_s",
+                     (json_int_t)summary->created_s, "from", summary->from, "to", summary->to,
+                     "source", address_or_null(&summary->source), "sip_status",
+                     (int)summary->cause.sip_status, "times", (int)summary->times, "diagnosis",
+                     summary->diagnosis);
+}
+
+static void add_summary(void *ctx, const struct call_summary *summary)
+{
+    json_t **lists = ctx; /* ended, refused */
+    if (summary->times > 0)
+        json_array_append_new(lists[1], report_refused(summary));
+    else
+        json_array_append_new(lists[0], report_ended(summary));
+}
+
 json_t *report_calls(struct gateway *gateway)
 {
-    json_t *live = json_array(), *ended = json_array();
+    json_t *live = json_array(), *lists[2] = {json_array(), json_array()};
     struct call *call;
     TAILQ_FOREACH(call, &gateway->calls, link)
     json_array_append_new(live, report_live(gateway, call));
-    uint64_t oldest =
-        gateway->calls_ended > GATEWAY_HISTORY ? gateway->calls_ended - GATEWAY_HISTORY : 0;
-    for (uint64_t i = gateway->calls_ended; i-- > oldest;)
-        json_array_append_new(ended, report_ended(&gateway->history[i % GATEWAY_HISTORY]));
-    return json_pack("{s:o, s:o}", "live", live, "ended", ended);
+    history_each(&gateway->history, "", add_summary, lists);
+    return json_pack("{s:o, s:o, s:o}", "live", live, "ended", lists[0], "refused", lists[1]);
 }

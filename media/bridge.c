@@ -153,6 +153,8 @@ void bridge_report(const struct inbox_item *item)
         return;
     else if (item->tag == INBOX_FIRST_PACKET && events->on_first_packet)
         events->on_first_packet(bridge->ctx, item->side, item->at_us);
+    else if (item->tag == INBOX_GAP && events->on_gap)
+        events->on_gap(bridge->ctx, item->side, item->at_us, item->duration_ms);
     else if (item->tag == INBOX_DIGIT && events->on_digit)
         events->on_digit(bridge->ctx, item->side, item->digit, item->duration_ms);
     else if (item->tag == INBOX_SILENCE && events->on_silence)

@@ -26,6 +26,7 @@ enum inbox_tag {
     INBOX_STOP, /* the worker ends */
     /* to the control thread; object is the bridge */
     INBOX_FIRST_PACKET,
+    INBOX_GAP,
     INBOX_DIGIT,
     INBOX_SILENCE,
     INBOX_BYE,

@@ -148,6 +148,21 @@ static void count(struct leg *leg, const struct rtp_header *rtp, uint64_t now_us
     worker_tell(leg->worker, &item);
 }
 
+static void watch_gaps(struct leg *leg, const struct rtp_header *rtp, int clock_hz, uint64_t now_us)
+{
+    uint32_t gap_us = gap_hear(&leg->gaps, rtp, clock_hz, now_us);
+    if (!gap_us)
+        return;
+    const struct inbox_item item = {
+        .tag = INBOX_GAP,
+        .side = leg->side,
+        .object = leg->bridge,
+        .at_us = now_us - gap_us,
+        .duration_ms = (int)(gap_us / 1000),
+    };
+    worker_tell(leg->worker, &item);
+}
+
 void leg_hear(struct leg *leg, const struct rtp_header *rtp, uint64_t now_us)
 {
     enum codec codec;
@@ -181,7 +196,7 @@ void leg_hear(struct leg *leg, const struct rtp_header *rtp, uint64_t now_us)
         leg->stats.late++;
         format = LEG_LATE;
     } else {
-        gap_hear(&leg->gaps, rtp, codec_clock_hz(codec), now_us);
+        watch_gaps(leg, rtp, codec_clock_hz(codec), now_us);
     }
     flow_hear(leg, format, codec, rtp, now_us);
 }

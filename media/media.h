@@ -134,6 +134,9 @@ struct media_stats {
 struct media_events {
     /* The first packet came in on this leg, at uv_hrtime()/1000 = at_us. Once per leg. */
     void (*on_first_packet)(void *ctx, enum media_side side, uint64_t at_us);
+    /* Nothing came in on this leg from at_us (uv_hrtime()/1000) on for `gap_ms`, 60 or more; told
+     * when it is over, of at most 20 gaps per leg and one a second. */
+    void (*on_gap)(void *ctx, enum media_side side, uint64_t at_us, int gap_ms);
     /* A digit was heard as RFC 4733 event on this leg (it is forwarded by itself). */
     void (*on_digit)(void *ctx, enum media_side side, char digit, int duration_ms);
     /* No packet from this leg for conf_media.timeout_s although it should send: its direction is

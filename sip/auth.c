@@ -142,7 +142,7 @@ enum auth_verdict auth_check(struct auth *auth, const struct auth_origin *origin
     if (nonce != DIGEST_NONCE_FRESH)
         return AUTH_STALE;
     if (!equal || !found || !found->secret)
-        return AUTH_WRONG;
+        return found && found->secret ? AUTH_WRONG : AUTH_UNKNOWN;
     if (!seen_advance(auth, &c, use_of(origin, &c), now_s))
         return AUTH_STALE;
     *phone = found;

@@ -32,6 +32,7 @@ enum auth_verdict {
     AUTH_OK,
     AUTH_MISSING, /* no credentials for our realm: challenge */
     AUTH_STALE,   /* challenge with stale=true */
+    AUTH_UNKNOWN, /* 403: no such phone; for our own eyes, outside it is the next */
     AUTH_WRONG,   /* 403 */
     AUTH_BAD      /* 400: cannot be read */
 };

@@ -46,7 +46,8 @@ struct branch {
     nta_outgoing_t *invite;
     struct flow flow;
     char contact[CALL_CONTACT_MAX];
-    bool heard; /* there was some response: somebody is there */
+    int last_status; /* of the provisional responses; 0: none yet */
+    bool heard;      /* there was some response: somebody is there */
     bool cancelled, done;
 };
 TAILQ_HEAD(branch_list, branch);
@@ -155,6 +156,10 @@ int call_dialog_request(nta_leg_magic_t *magic, nta_leg_t *leg, nta_incoming_t *
 void call_refuse(nta_incoming_t *irq, const struct call_cause *cause);
 
 /* ---- call_out.c ---- */
+/* The INVITEs are out: starts the ring time. */
+void call_out_begin(struct sip_call *call);
+/* What a branch is answered; `magic` is the branch. */
+int call_out_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *in);
 void call_out_cancel(struct sip_call *call, const struct call_cause *cause);
 void call_out_release(struct sip_call *call);
 bool call_out_is_open(const struct sip_call *call);

@@ -51,25 +51,30 @@ static bool check(struct request *r, struct sdp **offer)
     int err;
 
     if (!in->sip_contact || in->sip_contact->m_next || !agent_is_target(in->sip_contact->m_url)) {
+        request_refused(r, SIP_REFUSED_REQUEST, 400);
         request_reply(r, 400, "Bad Contact", TAG_END());
         return false;
     }
     if (!dialog_routes_are_sane(in->sip_record_route)) {
+        request_refused(r, SIP_REFUSED_REQUEST, 400);
         request_reply(r, 400, "Bad Record-Route", TAG_END());
         return false;
     }
     err = call_sdp_read(in, offer);
     if (err == -EPROTONOSUPPORT) {
+        request_refused(r, SIP_REFUSED_REQUEST, 415);
         request_reply(r, SIP_415_UNSUPPORTED_MEDIA, SIPTAG_ACCEPT_STR("application/sdp"),
                       TAG_END());
     } else if (err) {
         r->sip->counters.malformed++;
+        request_refused(r, SIP_REFUSED_REQUEST, 400);
         request_reply(r, 400, "Bad Session Description", TAG_END());
     } else if (*offer) {
         sdp_codecs(*offer, &codecs);
         if (codecs.count)
             return true;
         free(*offer);
+        request_refused(r, SIP_REFUSED_CODEC, 488);
         request_reply(r, SIP_488_NOT_ACCEPTABLE, SIPTAG_WARNING_STR(WARNING_MEDIA), TAG_END());
         return false;
     }
@@ -165,6 +170,7 @@ void call_in_announce(struct sip_call *call)
         .direction = MEDIA_SENDRECV,
         .local = call->flow.local,
         .source = call->flow.remote,
+        .transport = call->flow.transport,
     };
 
     if (call->offer) {

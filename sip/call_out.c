@@ -1,5 +1,6 @@
-/* Calls to phones: INVITE to all contacts at once, the first that answers wins (RFC 3261, 16.7 in
- * spirit: each contact gets a dialog of its own, we are no proxy). */
+/* Calls to phones: what their contacts answer to our INVITEs (call_fork.c). The first that takes
+ * the call wins (RFC 3261, 16.7 in spirit: each contact gets a dialog of its own, we are no proxy).
+ */
 #include "sip/call.h"
 #include "sip/cause.h"
 #include "sip/dialog.h"
@@ -18,10 +19,6 @@
 #include <sofia-sip/su_alloc.h>
 
 #define SCORE_NONE 100
-/* The caller's host may come from another node. */
-#define HOST_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]"
-
-static int on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *in);
 
 bool call_out_is_open(const struct sip_call *call)
 {
@@ -107,6 +104,7 @@ static void on_no_sign_of_life(uv_timer_t *timer)
 {
     struct sip_call *call = timer->data;
     struct branch *b;
+    char text[ADDRESS_TEXT_MAX];
 
     if (call->state != CALL_STATE_CALLING)
         return;
@@ -115,6 +113,8 @@ static void on_no_sign_of_life(uv_timer_t *timer)
         if (b->heard || b->done || b->cancelled)
             continue;
         b->cancelled = true;
+        sip_event_note(call, "no-reply", "%s gives no sign of life",
+                       address_format(&b->flow.remote, text));
         nta_outgoing_tcancel(b->invite, NULL, NULL, TAG_END());
     }
     if (is_ringing(call))
@@ -174,6 +174,20 @@ static bool is_from_phone(const struct branch *b)
     return has_sender;
 }
 
+/* What nta makes up itself is no answer of the phone. */
+static void note_response(struct branch *b, int status, const sip_t *in)
+{
+    const char *phrase = in && in->sip_status ? in->sip_status->st_phrase : "";
+    char text[ADDRESS_TEXT_MAX];
+
+    address_format(&b->flow.remote, text);
+    if (in && is_from_phone(b))
+        sip_event_note(b->call, "response", "%d %.60s from %s", status, phrase ? phrase : "", text);
+    else
+        sip_event_note(b->call, "no-reply", "%s %s", text,
+                       status == 408 ? "does not answer" : "cannot be reached");
+}
+
 static void take_failure(struct branch *b, int status, const sip_t *in)
 {
     struct sip_call *call = b->call;
@@ -183,6 +197,8 @@ static void take_failure(struct branch *b, int status, const sip_t *in)
     b->done = true;
     if (call->early == b)
         call->early = NULL;
+    if (!b->cancelled)
+        note_response(b, status, in);
     if (call->state != CALL_STATE_CALLING) {
         call_settle(call);
         return;
@@ -227,6 +243,9 @@ static void take_provisional(struct branch *b, int status, const sip_t *in)
 
     if (call->state != CALL_STATE_CALLING)
         return;
+    if (status != b->last_status)
+        note_response(b, status, in);
+    b->last_status = status;
     if (!call->rang && (!sdp || status == 180)) {
         call->rang = true;
         event_post(call->sip, EVENT_RINGING, call);
@@ -287,6 +306,7 @@ static void take_answered(struct branch *b, const sip_t *in)
     struct sip_call *call = b->call;
 
     b->done = true;
+    note_response(b, nta_outgoing_status(b->invite), in);
     if (confirm_leg(b, in)) {
         take_failure(b, 502, NULL);
         return;
@@ -321,7 +341,7 @@ static void take_late(struct branch *b, const sip_t *in)
     call_settle(call);
 }
 
-static int on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *in)
+int call_out_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const sip_t *in)
 {
     struct branch *b = (struct branch *)magic;
     int status = nta_outgoing_status(orq);
@@ -340,157 +360,12 @@ static int on_response(nta_outgoing_magic_t *magic, nta_outgoing_t *orq, const s
     return 0;
 }
 
-/* The request URI: the contact as registered, without what must not stand there. */
-static url_t *request_uri(su_home_t *home, const struct binding *binding)
+void call_out_begin(struct sip_call *call)
 {
-    url_t *url = url_make(home, binding->contact);
+    uint64_t ring_ms = (uint64_t)call->sip->conf->sip.ring_timeout_s * 1000;
 
-    if (url) {
-        url->url_headers = NULL;
-        url->url_params =
-            url->url_params ? url_strip_param_string((char *)url->url_params, "method") : NULL;
-    }
-    return url;
-}
-
-static void format_from(const struct sip *sip, const struct sip_caller *caller, const char *user,
-                        char *text, size_t size)
-{
-    const char *host = caller->host;
-    char name[NAME_MAX_BYTES] = "";
-    size_t used = 0;
-
-    for (const char *p = caller->name ? caller->name : ""; *p && used < sizeof name - 3; p++) {
-        if ((unsigned char)*p < ' ' || *p == 127)
-            continue;
-        if (*p == '"' || *p == '\\')
-            name[used++] = '\\';
-        name[used++] = *p;
-    }
-    name[used] = '\0';
-    if (!host || !host[0] || host[strspn(host, HOST_CHARACTERS)])
-        host = sip->conf->sip.domain;
-    snprintf(text, size, "%s%s%s<sip:%s%s%s>", name[0] ? "\"" : "", name, name[0] ? "\" " : "",
-             user, user[0] ? "@" : "", host);
-}
-
-static void branch_free(struct branch *b)
-{
-    if (b->invite)
-        nta_outgoing_destroy(b->invite);
-    if (b->leg)
-        nta_leg_destroy(b->leg);
-    free(b);
-}
-
-/* What is the same for all contacts. */
-struct fork {
-    const char *phone, *from; /* From as a header value */
-    char user[3 * USER_MAX];  /* of our Contact */
-};
-
-static int branch_send(struct branch *b, const struct binding *binding, const struct fork *fork)
-{
-    struct sip *sip = b->call->sip;
-    struct tport_s *tport = agent_tport(sip, &binding->flow);
-    su_home_t home[1] = {SU_HOME_INIT(home)};
-    char route[ROUTE_MAX], to[CONTACT_MAX];
-    url_t *uri;
-    int err = 0;
-
-    su_home_init(home);
-    uri = request_uri(home, binding);
-    snprintf(to, sizeof to, "<sip:%s@%s>", fork->phone, sip->conf->sip.domain);
-    b->leg = nta_leg_tcreate(sip->agent.nta, call_dialog_request, (nta_leg_magic_t *)b->call,
-                             SIPTAG_FROM_STR(fork->from), SIPTAG_TO_STR(to), TAG_END());
-    if (!uri || !tport || !b->leg || !nta_leg_tag(b->leg, NULL))
-        err = -ENOTCONN;
-    if (!err)
-        b->invite = nta_outgoing_tcreate(
-            b->leg, on_response, (nta_outgoing_magic_t *)b,
-            URL_STRING_MAKE(agent_route(&binding->flow, route)), SIP_METHOD_INVITE,
-            (url_string_t *)uri, NTATAG_TPORT(tport), SIPTAG_CONTACT_STR(b->contact),
-            SIPTAG_USER_AGENT_STR(AGENT_NAME), SIPTAG_ALLOW_STR(AGENT_ALLOW),
-            TAG_IF(binding->path[0], SIPTAG_ROUTE_STR(binding->path)),
-            SIPTAG_CONTENT_TYPE_STR("application/sdp"), SIPTAG_PAYLOAD_STR(b->call->sdp),
-            TAG_END());
-    if (!err && !b->invite)
-        err = -EIO;
-    su_home_deinit(home);
-    return err;
-}
-
-static int branch_new(struct sip_call *call, const struct binding *binding, const struct fork *fork)
-{
-    struct branch *b = calloc(1, sizeof *b);
-    int err;
-
-    if (!b)
-        return -ENOMEM;
-    b->call = call;
-    b->flow = binding->flow;
-    agent_contact(&b->flow, fork->user, b->contact, sizeof b->contact);
-    err = branch_send(b, binding, fork);
-    if (err)
-        branch_free(b);
-    else
-        TAILQ_INSERT_TAIL(&call->branches, b, entry);
-    return err;
-}
-
-int sip_call_new(struct sip *sip, const char *phone, const struct sip_caller *caller,
-                 const struct sip_local_audio *local, const char *call_id,
-                 const struct sip_call_events *events, void *ctx, struct sip_call **out)
-{
-    const struct bindings *bindings = registrar_find(sip->registrar, phone);
-    const struct binding *binding;
-    struct fork fork = {.phone = phone};
-    struct sip_call *call;
-    uint64_t alive_ms;
-    char from[768];
-
-    if (!conf_phone_find(sip->conf, phone))
-        return -ENOENT;
-    if (!bindings || sip->closing)
-        return -ENOTCONN;
-    call = call_new(sip, false, CALL_STATE_CALLING);
-    if (!call)
-        return -ENOMEM;
-    strncpy(call->id, call_id, CALL_ID_LEN);
-    call->local = *local;
     call->best_score = SCORE_NONE;
-    call_offer_write(call, local);
-    if (strlen(caller->user) < USER_MAX)
-        url_escape(fork.user, caller->user, ":@/?;=,\"<> ");
-    format_from(sip, caller, fork.user, from, sizeof from);
-    fork.from = from;
-    TAILQ_FOREACH(binding, bindings, entry)
-    branch_new(call, binding, &fork);
-    if (TAILQ_EMPTY(&call->branches)) {
-        sip_call_finish(call);
-        return -ENOTCONN;
-    }
-    call->events = events;
-    call->ctx = ctx;
-    call->announced = true;
-    sip->counters.calls_out++;
-    sip_timer_start(sip, &call->timer, on_ring_timeout,
-                    (uint64_t)sip->conf->sip.ring_timeout_s * 1000);
-    alive_ms = (uint64_t)sip->conf->sip.ring_timeout_s * 1000 / 2;
-    sip_timer_start(sip, &call->alive, on_no_sign_of_life,
-                    alive_ms < ALIVE_MS ? alive_ms : ALIVE_MS);
-    *out = call;
-    return 0;
-}
-
-int sip_phone_local(struct sip *sip, const char *phone, struct sockaddr_storage *local)
-{
-    const struct bindings *bindings = registrar_find(sip->registrar, phone);
-
-    if (!conf_phone_find(sip->conf, phone))
-        return -ENOENT;
-    if (!bindings)
-        return -ENOTCONN;
-    *local = TAILQ_FIRST(bindings)->flow.local;
-    return 0;
+    sip_timer_start(call->sip, &call->timer, on_ring_timeout, ring_ms);
+    sip_timer_start(call->sip, &call->alive, on_no_sign_of_life,
+                    ring_ms / 2 < ALIVE_MS ? ring_ms / 2 : ALIVE_MS);
 }

@@ -24,14 +24,16 @@ enum event_kind {
     EVENT_MEDIA,
     EVENT_ANSWER,
     EVENT_DIGIT,
+    EVENT_NOTE,
     EVENT_END,
-    EVENT_REGISTRATION
+    EVENT_REGISTRATION,
+    EVENT_REFUSED
 };
 
 struct event {
     TAILQ_ENTRY(event) entry;
     enum event_kind kind;
-    struct sip_call *call; /* NULL: EVENT_REGISTRATION */
+    struct sip_call *call; /* NULL: EVENT_REGISTRATION, EVENT_REFUSED */
     union {
         struct sip_audio audio;
         struct call_cause cause;
@@ -43,6 +45,13 @@ struct event {
             char *phone;
             int contacts;
         } registration;
+        struct {
+            char event[16], text[160];
+        } note;
+        struct {
+            char user[64], dialled[64];
+            struct sip_refused what; /* its strings are the two above */
+        } refused;
     } u;
 };
 TAILQ_HEAD(event_list, event);
@@ -87,6 +96,9 @@ void sip_closing_step(struct sip *sip);
 struct event *event_post(struct sip *sip, enum event_kind kind, struct sip_call *call);
 /* The last binding of a phone went without its doing. */
 void event_post_gone(struct sip *sip, const char *phone, const char *why);
+/* For the journal of the call; nothing when the gateway has no part in it. */
+void sip_event_note(struct sip_call *call, const char *word, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void event_clear(struct sip *sip);
 void event_drop_call(struct sip *sip, const struct sip_call *call);
 /* Delivers what is queued; the callback of `wake`. */

@@ -2,6 +2,8 @@
 #include "sip/call.h"
 #include "sip/core.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +27,20 @@ void event_post_gone(struct sip *sip, const char *phone, const char *why)
     log_info(LOG_SIP, NULL, "%s is no longer registered: %s", phone, why);
     event->u.registration.phone = strdup(phone);
     event->u.registration.contacts = 0;
+}
+
+void sip_event_note(struct sip_call *call, const char *word, const char *format, ...)
+{
+    struct event *event;
+    va_list args;
+
+    if (!call->events || !call->events->on_note || call->ended)
+        return;
+    event = event_post(call->sip, EVENT_NOTE, call);
+    snprintf(event->u.note.event, sizeof event->u.note.event, "%s", word);
+    va_start(args, format);
+    vsnprintf(event->u.note.text, sizeof event->u.note.text, format, args);
+    va_end(args);
 }
 
 static void event_free(struct event *event)
@@ -76,6 +92,9 @@ static void deliver_call(struct event *event)
     case EVENT_DIGIT:
         to->on_digit(ctx, event->u.key.digit, event->u.key.duration_ms);
         break;
+    case EVENT_NOTE:
+        to->on_note(ctx, event->u.note.event, event->u.note.text);
+        break;
     case EVENT_END:
         sip_call_let_go(call); /* dead for the gateway from here on */
         to->on_end(ctx, &event->u.cause);
@@ -94,6 +113,8 @@ void sip_event_deliver(struct sip *sip)
         if (event->kind == EVENT_REGISTRATION)
             sip->events->on_registration(sip->ctx, event->u.registration.phone,
                                          event->u.registration.contacts);
+        else if (event->kind == EVENT_REFUSED)
+            sip->events->on_refused(sip->ctx, &event->u.refused.what);
         else if (event->kind == EVENT_INVITE)
             call_in_announce(event->call);
         else

@@ -21,6 +21,10 @@ struct flow {
     struct sockaddr_storage remote, local;
     uint16_t connection; /* TCP: the loopback port that stands for the connection; UDP: 0 */
 };
+static inline const char *flow_transport_name(const struct flow *flow)
+{
+    return flow->transport == CONF_TCP ? "TCP" : "UDP";
+}
 bool flow_equal(const struct flow *a, const struct flow *b);
 
 struct binding {

@@ -67,6 +67,27 @@ void request_challenge(struct request *r, bool proxy, bool stale)
                       TAG_IF(second, SIPTAG_WWW_AUTHENTICATE_STR(second)), TAG_END());
 }
 
+void request_refused(struct request *r, enum sip_refusal why, int status)
+{
+    const sip_from_t *from = r->in->sip_from;
+    const char *user = from ? from->a_url->url_user : NULL;
+    const char *dialled = r->in->sip_request->rq_url->url_user;
+    struct event *event;
+
+    if (r->in->sip_request->rq_method != sip_method_invite || !r->sip->events->on_refused)
+        return;
+    event = event_post(r->sip, EVENT_REFUSED, NULL);
+    snprintf(event->u.refused.user, sizeof event->u.refused.user, "%s", user ? user : "");
+    snprintf(event->u.refused.dialled, sizeof event->u.refused.dialled, "%s",
+             dialled ? dialled : "");
+    event->u.refused.what = (struct sip_refused){.why = why,
+                                                 .user = event->u.refused.user,
+                                                 .dialled = event->u.refused.dialled,
+                                                 .source = r->flow.remote,
+                                                 .transport = r->flow.transport,
+                                                 .status = status};
+}
+
 static void complain_auth(struct request *r)
 {
     const sip_from_t *from = r->in->sip_from;
@@ -88,7 +109,9 @@ const struct conf_phone *request_authenticate(struct request *r, bool proxy)
     const struct auth_origin origin = {&r->flow.remote, r->in};
     const struct conf_phone *phone = NULL;
 
-    switch (auth_check(&r->sip->auth, &origin, header, (uint64_t)time(NULL), &phone)) {
+    enum auth_verdict verdict =
+        auth_check(&r->sip->auth, &origin, header, (uint64_t)time(NULL), &phone);
+    switch (verdict) {
     case AUTH_OK:
         return phone;
     case AUTH_MISSING:
@@ -97,12 +120,15 @@ const struct conf_phone *request_authenticate(struct request *r, bool proxy)
     case AUTH_STALE:
         request_challenge(r, proxy, true);
         return NULL;
+    case AUTH_UNKNOWN:
     case AUTH_WRONG:
         complain_auth(r);
+        request_refused(r, verdict == AUTH_WRONG ? SIP_REFUSED_PASSWORD : SIP_REFUSED_USER, 403);
         request_reply(r, SIP_403_FORBIDDEN, TAG_END());
         return NULL;
     case AUTH_BAD:
         r->sip->counters.malformed++;
+        request_refused(r, SIP_REFUSED_REQUEST, 400);
         request_reply(r, 400, "Bad Credentials", TAG_END());
         return NULL;
     }

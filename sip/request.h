@@ -23,6 +23,9 @@ void request_reply(struct request *request, int status, const char *phrase, tag_
 /* Lets it go without an answer. */
 void request_drop(struct request *request);
 
+/* Tells the gateway of an INVITE that is being refused; before it is answered. */
+void request_refused(struct request *request, enum sip_refusal why, int status);
+
 /* Challenges with 401, or 407 for `proxy`. */
 void request_challenge(struct request *request, bool proxy, bool stale);
 /* Authenticates; answers by itself and returns NULL when that fails. */

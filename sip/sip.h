@@ -66,6 +66,7 @@ struct sip_invite {
     enum media_direction direction; /* as offered, seen from us */
     struct sockaddr_storage local;  /* our address that this phone talks to */
     struct sockaddr_storage source; /* where it comes from */
+    enum conf_transport transport;
 };
 
 struct sip_call_events {
@@ -77,7 +78,26 @@ struct sip_call_events {
     void (*on_answer)(void *ctx);
     /* DTMF by SIP INFO */
     void (*on_digit)(void *ctx, char digit, int duration_ms);
+    /* Something for the call's journal, in the order in which it happened: a short word, and a few
+     * plain words without secrets. */
+    void (*on_note)(void *ctx, const char *event, const char *text);
     void (*on_end)(void *ctx, const struct call_cause *cause);
+};
+
+/* An INVITE that became no call. Strings live during the event only. */
+enum sip_refusal {
+    SIP_REFUSED_USER,     /* no phone has that name */
+    SIP_REFUSED_PASSWORD, /* of a phone that there is */
+    SIP_REFUSED_CODEC,    /* nothing in its offer that we know */
+    SIP_REFUSED_REQUEST,  /* malformed, or asks for what we cannot do */
+};
+struct sip_refused {
+    enum sip_refusal why;
+    const char *user;    /* as it called itself */
+    const char *dialled; /* as in sip_invite */
+    struct sockaddr_storage source;
+    enum conf_transport transport;
+    int status; /* that it was answered */
 };
 
 struct sip_events {
@@ -86,6 +106,9 @@ struct sip_events {
     void (*on_invite)(void *ctx, struct sip_call *call, const struct sip_invite *invite);
     /* A phone registered (contacts > 0) or its last binding went (0). */
     void (*on_registration)(void *ctx, const char *phone, int contacts);
+    /* An INVITE was refused before it became a call; not for challenges. A flood of those comes
+     * through unlimited: do little. */
+    void (*on_refused)(void *ctx, const struct sip_refused *refused);
 };
 
 /* Starts. `loop` and `root` run on this thread. `conf` must outlive it. 0, or negative errno when

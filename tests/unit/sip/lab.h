@@ -49,6 +49,7 @@ struct lab {
     /* what the gateway heard */
     struct sip_call *call; /* the last that came in, or the one that we made */
     char log[1024];        /* one word per event */
+    char journal[2048], refused[160];
     char from_user[64], from_name[64], dialled[64], host[64];
     struct codec_list codecs;
     enum media_direction offered;
@@ -133,8 +134,22 @@ static void lab_on_end(void *ctx, const struct call_cause *cause)
     lab_note(lab, "end");
 }
 
-static const struct sip_call_events lab_call_events = {lab_on_ringing, lab_on_media, lab_on_answer,
-                                                       lab_on_digit, lab_on_end};
+static void lab_on_note(void *ctx, const char *event, const char *text)
+{
+    struct lab *lab = ctx;
+    size_t used = strlen(lab->journal);
+
+    snprintf(lab->journal + used, sizeof lab->journal - used, "%s: %s\n", event, text);
+}
+
+static const struct sip_call_events lab_call_events = {
+    .on_ringing = lab_on_ringing,
+    .on_media = lab_on_media,
+    .on_answer = lab_on_answer,
+    .on_digit = lab_on_digit,
+    .on_note = lab_on_note,
+    .on_end = lab_on_end,
+};
 
 static void lab_on_invite(void *ctx, struct sip_call *call, const struct sip_invite *invite)
 {
@@ -159,7 +174,20 @@ static void lab_on_registration(void *ctx, const char *phone, int contacts)
     lab_note(ctx, word);
 }
 
-static const struct sip_events lab_events = {lab_on_invite, lab_on_registration};
+static void lab_on_refused(void *ctx, const struct sip_refused *refused)
+{
+    static const char *const whys[] = {"user", "password", "codec", "request"};
+    struct lab *lab = ctx;
+
+    snprintf(lab->refused, sizeof lab->refused, "%s %s->%s %d", whys[refused->why], refused->user,
+             refused->dialled, refused->status);
+}
+
+static const struct sip_events lab_events = {
+    .on_invite = lab_on_invite,
+    .on_registration = lab_on_registration,
+    .on_refused = lab_on_refused,
+};
 
 /* ---- start and stop ---- */
 

@@ -61,6 +61,32 @@ static void incoming_call_is_answered_and_ended_by_the_phone(void **state)
     phone_close(&p);
 }
 
+static void what_is_refused_is_told(void **state)
+{
+    struct lab *lab = *state;
+    static const struct {
+        const char *user, *secret, *sdp, *told;
+        int status;
+    } cases[] = {
+        {"201", "wrong", SDP_PCMA, "password 201->8202 403", 403},
+        {"nobody", "wrong", SDP_PCMA, "user nobody->8202 403", 403},
+        {"201", SECRET_201, SDP_HEAD "m=audio 43990 RTP/AVP 18\r\n", "codec 201->8202 488", 488},
+        {"201", SECRET_201, "no description", "request 201->8202 400", 400},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        static struct phone p;
+        struct talk t;
+        phone_open(&p, lab, false, cases[i].user, cases[i].secret);
+        phone_dial(&p, &t, "8202", cases[i].sdp);
+        phone_expect(&p, cases[i].status);
+        lab_run(lab, 20);
+        assert_string_equal(lab->refused, cases[i].told);
+        phone_close(&p);
+    }
+    assert_string_equal(lab->log, "");
+}
+
 static void outgoing_call_is_answered_and_ended_by_the_gateway(void **state)
 {
     struct lab *lab = *state;
@@ -95,6 +121,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(incoming_call_is_answered_and_ended_by_the_phone, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(what_is_refused_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(outgoing_call_is_answered_and_ended_by_the_gateway, setup,
                                         teardown),
     };

@@ -74,6 +74,9 @@ static void first_answer_wins(void **state)
     phone_expect_request(&b, "BYE ");
     phone_reply(&b, 200, "", NULL);
     lab_expect(lab, "");
+    assert_non_null(strstr(lab->journal, "invite: INVITE goes to 127.0.0.1:"));
+    assert_non_null(strstr(lab->journal, "response: 180 Whatever from 127.0.0.1:"));
+    assert_non_null(strstr(lab->journal, "response: 200 Whatever from 127.0.0.1:"));
 }
 
 static void both_answer_at_once(void **state)
