@@ -352,6 +352,8 @@ void call_leg_digit(struct leg *leg, char digit, int duration_ms)
 
 void call_leg_path(struct leg *leg, const char *path)
 {
+    if (strcmp(leg->path, path) == 0)
+        return; /* told again because another call has begun on it */
     if (!*leg->path)
         call_note(leg->call, JOURNAL_PATH, "way", "media with %s goes by %s", leg->name, path);
     snprintf(leg->path, sizeof leg->path, "%s", path);

@@ -18,7 +18,8 @@ static const char common_help[] =
     "      --json          print what the node answers\n\n"
     "Exit status 0: it answered; 1: it did not.\n\n"
     "examples: sallyport status -c /etc/sallyport/sallyport.conf\n"
-    "          sallyport calls --json | jq '.ended[0]'\n";
+    "          sallyport calls --json | jq '.ended[0]'\n"
+    "          sallyport why 3fa9\n";
 
 struct reply {
     char *data;

@@ -148,11 +148,10 @@ static void was_unavailable(const struct diagnosis_facts *facts, struct sentence
 
 static void had_no_codec(const struct diagnosis_facts *facts, struct sentence *out)
 {
-    say(out, "No common codec between %s and %s: %s. Add one that both have to media.codecs%s.",
-        leg_a(facts)->name, leg_b(facts)->name, facts->cause.text,
-        leg_b(facts)->kind == DIAGNOSIS_NODE || leg_a(facts)->kind == DIAGNOSIS_NODE
-            ? " or media.peer_codecs"
-            : "");
+    bool has_node = leg_b(facts)->kind == DIAGNOSIS_NODE || leg_a(facts)->kind == DIAGNOSIS_NODE;
+
+    say(out, "No common codec between %s and %s. Add one that both ends have to media.codecs%s.",
+        leg_a(facts)->name, leg_b(facts)->name, has_node ? " or media.peer_codecs" : "");
 }
 
 static bool was_not_answered(const struct diagnosis_facts *facts, struct sentence *out)
@@ -384,14 +383,16 @@ static bool is_good(const struct diagnosis_facts *facts, struct sentence *out)
     else
         say(out, node ? "its path was not known yet" : "inside the site");
     if (node && node->stats->round_trip_us > 0)
-        say(out, ", %u ms round trip", (node->stats->round_trip_us + 500) / 1000);
+        say(out, ", %.*f ms round trip", node->stats->round_trip_us < 10000,
+            (double)node->stats->round_trip_us / 1000);
     for (int side = 0; side < 2; side++)
         if (facts->legs[side].stats->longest_gap_us > longest_us)
             longest_us = facts->legs[side].stats->longest_gap_us;
     if (longest_us > 0)
         say(out, ", no gap longer than %u ms", (longest_us + 999) / 1000);
     if (facts->moves > 0)
-        say(out, ", the path moved %u time%s", facts->moves, facts->moves == 1 ? "" : "s");
+        say(out, facts->moves == 1 ? ", the path moved once" : ", the path moved %u times",
+            facts->moves);
     say(out, ".");
     return true;
 }

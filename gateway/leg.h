@@ -98,5 +98,8 @@ void leg_file_start(struct leg *leg, const char *play, const char *record);
 
 /* `list` with `first`, if it is in there, in front. */
 struct codec_list leg_codecs(const struct codec_list *list, enum codec first);
+/* "opus, pcma"; "nothing yet" when it is empty. Returns `text` (LEG_CODECS_TEXT_MAX bytes). */
+#define LEG_CODECS_TEXT_MAX 64
+const char *leg_codecs_text(const struct codec_list *list, char *text);
 
 #endif

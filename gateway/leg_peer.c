@@ -219,12 +219,15 @@ static const struct leg_ops ops = {
 
 void leg_peer_take(struct leg *leg, struct overlay_call *peer, const struct overlay_offer *offer)
 {
+    char codecs[LEG_CODECS_TEXT_MAX];
     leg->ops = &ops;
     leg->is_signalling = true;
     leg->peer.call = peer;
     leg->peer.offered = offer->codecs;
     leg->willing = leg->wanted = MEDIA_SENDRECV;
     snprintf(leg->name, sizeof leg->name, "%s@%s", offer->caller, offer->caller_site);
+    call_note(leg->call, JOURNAL_OVERLAY, "offer", "%s calls %s, and offers %s", leg->name,
+              offer->dialled, leg_codecs_text(&offer->codecs, codecs));
     overlay_call_accept(peer, &events, leg);
 }
 

@@ -23,6 +23,15 @@ struct codec_list leg_codecs(const struct codec_list *list, enum codec first)
     return out;
 }
 
+const char *leg_codecs_text(const struct codec_list *list, char *text)
+{
+    int used = snprintf(text, LEG_CODECS_TEXT_MAX, "%s", list->count ? "" : "nothing yet");
+    for (int i = 0; i < list->count && used < LEG_CODECS_TEXT_MAX; i++)
+        used += snprintf(text + used, (size_t)(LEG_CODECS_TEXT_MAX - used), "%s%s", i ? ", " : "",
+                         codec_name(list->codec[i]));
+    return text;
+}
+
 /* ---- what the phone does ----------------------------------------------------------------------
  */
 
@@ -199,14 +208,12 @@ static const struct leg_ops ops = {
 
 static void note_invite(const struct leg *leg, const struct sip_invite *invite)
 {
-    char source[ADDRESS_TEXT_MAX], codecs[64] = "";
-    for (int i = 0, used = 0; i < invite->codecs.count && used < (int)sizeof codecs; i++)
-        used += snprintf(codecs + used, sizeof codecs - (size_t)used, "%s%s", i ? ", " : "",
-                         codec_name(invite->codecs.codec[i]));
-    call_note(
-        leg->call, JOURNAL_SIP, "invite", "INVITE from %s over %s, proved to be phone %s; %s%s",
-        address_format(&invite->source, source), invite->transport == CONF_TCP ? "TCP" : "UDP",
-        leg->name, *codecs ? "it offers " : "it offers nothing yet", codecs);
+    char source[ADDRESS_TEXT_MAX], codecs[LEG_CODECS_TEXT_MAX];
+    call_note(leg->call, JOURNAL_SIP, "invite",
+              "INVITE from %s over %s, proved to be phone %s; it offers %s",
+              address_format(&invite->source, source),
+              invite->transport == CONF_TCP ? "TCP" : "UDP", leg->name,
+              leg_codecs_text(&invite->codecs, codecs));
 }
 
 void leg_sip_take(struct leg *leg, struct sip_call *sip, const struct sip_invite *invite)

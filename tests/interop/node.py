@@ -127,6 +127,10 @@ class Sallyport(Process):
         wait_until(lambda: (self.ask("status").get("overlay") or {}).get("records", 0) >= count,
                    seconds, f"{self.node} knows {count} names")
 
+    def why(self, call="last"):
+        """The story of a call, as `sallyport why` prints it."""
+        return run_tool("why", call, "--admin", f"{self.address}:{self.admin_port}")
+
     def live_calls(self):
         return self.ask("calls").get("live", [])
 

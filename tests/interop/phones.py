@@ -340,15 +340,16 @@ class Sipp(Process):
 
     def __init__(self, rig, scenario, target=None, user="300", service="301", secret="secret",
                  calls=1, keys=None, address="127.0.0.1", netns=None, port=None, seconds=30,
-                 transport="u1", options=()):
+                 transport="u1", echo=True, options=()):
         self.port = port or Ports.take(2)
         self.rtp_port = Ports.take(8)
         self.errors = rig.path(f"sipp-{scenario}-{self.port}.errors.log")
         xml = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sipp", scenario + ".xml")
         command = ["sipp", "-sf", xml, "-i", address, "-p", self.port, "-mp", self.rtp_port,
-                   "-m", calls, "-s", service, "-au", user, "-ap", secret, "-nostdin", "-rtp_echo",
+                   "-m", calls, "-s", service, "-au", user, "-ap", secret, "-nostdin",
                    "-t", transport, "-timeout", seconds, "-timeout_error", "-trace_err",
                    "-error_file", self.errors, "-key", "user", user]
+        command += ["-rtp_echo"] if echo else []
         for key, value in (keys or {}).items():
             command += ["-key", key, value]
         command += options

@@ -9,6 +9,7 @@ import subprocess
 import time
 
 import ear
+from journals import JOURNALS
 from node import NativePeer, Realm, Sallyport, TwoSites, settle
 from phones import Baresip, Linphone, Sipp
 from rig import Failure, Ports, Process, wait_until
@@ -687,5 +688,5 @@ STORIES = [
     hold_in_every_order, early_media_behind_a_nat, digits, cancel,
     busy_and_declined, restart_keeps_registrations, wrong_secret, unknown_number,
     phone_not_registered, far_site_offline, far_site_stopped, no_common_codec, no_supernode,
-    torture, scanner,
+    torture, scanner, *JOURNALS,
 ]
