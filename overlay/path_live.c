@@ -120,8 +120,20 @@ void path_live_remove_way(struct path *path, struct path_way *way)
     for (int i = 0; i < 3; i++)
         if (*pointers[i] == way)
             *pointers[i] = NULL;
+    path->live.is_guess &= path->live.current != NULL;
     way->ops->close(way);
     path_choice_make(path, "the other way is gone");
+}
+
+/* Nothing is proved: over which of the connections the far end can be reached is anybody's guess.
+ */
+static void send_everywhere(struct path *path, const uint8_t *packet, size_t bytes)
+{
+    struct path_way *way;
+
+    TAILQ_FOREACH(way, &path->live.ways, next)
+    if (way->is_up && way->ops->rank != PATH_RANK_UDP && way != path->live.current)
+        way->ops->send(way, packet, bytes);
 }
 
 int paths_send(void *handle, const uint8_t *packet, size_t bytes)
@@ -130,7 +142,9 @@ int paths_send(void *handle, const uint8_t *packet, size_t bytes)
     struct path_way *way = path->live.current;
 
     path->live.sent_ms = uv_now(path->worker->loop);
-    if (path->live.second)
+    if (path->live.is_guess)
+        send_everywhere(path, packet, bytes);
+    else if (path->live.second)
         path->live.second->ops->send(path->live.second, packet, bytes);
     return way ? way->ops->send(way, packet, bytes) : -ENOTCONN;
 }

@@ -393,6 +393,7 @@ static void voice_does_not_wait_for_a_proof(void **state)
     struct scene *scene = *state;
     struct wish wish = {.scene = scene, .packets = {1, 1}};
 
+    cut(add_wire(scene, "a relay that the other end cannot reach", &relay_ops, 5), true);
     add_wire(scene, "relay", &relay_ops, 200);
     assert_true(lab_run(&scene->lab, have_heard, &wish, 4000));
     assert_int_equal(scene->sides[0].node.ways + scene->sides[1].node.ways, 0);
