@@ -74,6 +74,25 @@ static void old_packets_are_told_from_new(void **state)
     assert_int_equal(srtp_link_unprotect(far, false, old, &old_bytes), -ETIME);
 }
 
+/* Two ways for a while: each packet of half a second twice, the slower way's after the others'. */
+static void half_a_second_may_come_twice(void **state)
+{
+    enum { PACKETS = 50 }; /* of 10 ms */
+    uint8_t first[PACKETS][256], second[PACKETS][256];
+    size_t bytes[PACKETS];
+    (void)state;
+    for (uint16_t i = 0; i < PACKETS; i++) {
+        bytes[i] = protect(first[i], (uint16_t)(500 + i));
+        memcpy(second[i], first[i], sizeof first[i]);
+    }
+    for (int i = PACKETS - 1; i >= 0; i--) { /* and in the worst of all orders */
+        size_t length = bytes[i];
+        assert_int_equal(srtp_link_unprotect(far, false, first[i], &length), 0);
+    }
+    for (int i = 0; i < PACKETS; i++)
+        assert_int_equal(srtp_link_unprotect(far, false, second[i], &bytes[i]), -EEXIST);
+}
+
 static void forgeries_are_refused(void **state)
 {
     uint8_t packet[256];
@@ -116,6 +135,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(packets_pass_and_are_hidden, setup, teardown),
         cmocka_unit_test_setup_teardown(the_same_packet_passes_once, setup, teardown),
         cmocka_unit_test_setup_teardown(old_packets_are_told_from_new, setup, teardown),
+        cmocka_unit_test_setup_teardown(half_a_second_may_come_twice, setup, teardown),
         cmocka_unit_test_setup_teardown(forgeries_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(reports_pass_too, setup, teardown),
     };
