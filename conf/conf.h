@@ -124,6 +124,7 @@ struct conf_overlay {
     bool udp;          /* try UDP for media between nodes */
     uint16_t udp_port; /* of worker 0, +1 per worker; 0: any */
     bool relay_only;   /* never show own addresses to peers */
+    int relay_kbit;    /* what all relay tunnels together may carry, kbit/s; 0: no limit */
     int keep_path_s;   /* how long a path stays warm after its last call */
 };
 

@@ -40,6 +40,7 @@ static const struct setting overlay[] = {
     CONF("udp", value_bool, overlay.udp, .fallback = "true"),
     CONF("udp_port", value_port, overlay.udp_port, .fallback = "any"),
     CONF("relay_only", value_bool, overlay.relay_only, .fallback = "false"),
+    CONF("relay_kbit", value_int, overlay.relay_kbit, LIMITS(0, 100000000), .fallback = "0"),
     CONF("keep_path", value_duration, overlay.keep_path_s, LIMITS(0, HOUR), .fallback = "1m"),
 };
 

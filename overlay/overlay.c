@@ -132,6 +132,10 @@ static int open_parts(struct overlay *overlay, unsigned roles)
         .loop = overlay->loop,
         .workers = overlay->workers,
         .identity = overlay->identity,
+        .udp_port = overlay->udp_port,
+        .relay_kbit_s = (unsigned)overlay->conf->overlay.relay_kbit,
+        .on_load = overlay_on_load,
+        .ctx = overlay,
     };
 
     int error = links_open(&links, &overlay->links);

@@ -145,6 +145,14 @@ void overlay_on_stream(void *ctx, struct tls_stream *stream, const struct certif
         tls_stream_close(stream); /* not a relay */
 }
 
+void overlay_on_load(void *ctx, unsigned load)
+{
+    struct overlay *overlay = ctx;
+
+    if (overlay->core)
+        core_relay_load(overlay->core, load);
+}
+
 int overlay_take_relays(void *ctx, struct core_relay *out, int max)
 {
     return core_take_relays(((struct overlay *)ctx)->core, out, max);

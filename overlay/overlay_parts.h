@@ -65,6 +65,7 @@ void overlay_on_deliver(uv_async_t *async);
 extern const struct link_events overlay_link_events;
 void overlay_on_stream(void *ctx, struct tls_stream *stream, const struct certificate *peer,
                        const char *alpn);
+void overlay_on_load(void *ctx, unsigned load);
 int overlay_take_relays(void *ctx, struct core_relay *out, int max);
 void overlay_on_way(void *ctx, void *path, const char *text);
 void overlay_on_path_note(void *ctx, void *path, const char *event, const char *text);

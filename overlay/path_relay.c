@@ -1,4 +1,5 @@
-/* The way through a relay: a bundle of outgoing TLS connections, RelayBind on each, then packets.
+/* The way through a relay: a bundle of outgoing TLS connections, RelayBind on each, then packets;
+ * by UDP (path_channel.c) as soon as and as long as that works.
  *
  * That the relay has bound us says nothing about the far end: the way is proved by checks that go
  * through, like any other.
@@ -23,6 +24,8 @@ struct relay_way {
     char address[CANDIDATE_HOST_MAX];
     uint8_t tunnel[CANDIDATE_TUNNEL_BYTES];
     struct relay_bind bind;
+    struct relay_bound bound; /* what the relay has told last */
+    struct path_channel channel;
     struct bundle bundle;
     struct bundle_dial dial;
 };
@@ -37,7 +40,11 @@ static uint64_t now_of(const struct relay_way *relay)
 
 static int relay_send(struct path_way *way, const uint8_t *packet, size_t bytes)
 {
-    return bundle_send(&((struct relay_way *)way)->bundle, packet, bytes);
+    struct relay_way *relay = (struct relay_way *)way;
+
+    if (relay->channel.is_bound)
+        return path_channel_send(&relay->channel, packet, bytes);
+    return bundle_send(&relay->bundle, packet, bytes);
 }
 
 static void on_packet(void *ctx, uint8_t *packet, size_t bytes)
@@ -64,7 +71,7 @@ static void on_lost(void *ctx, const char *why)
 
     complain(relay, why);
     bundle_dial_lost(&relay->dial, now_of(relay));
-    if (bundle_count(&relay->bundle) == 0)
+    if (bundle_count(&relay->bundle) == 0 && !relay->channel.is_bound)
         relay->way.is_up = relay->way.is_proved = false;
     path_choice_make(relay->way.path, why);
     path_live_wake(relay->way.path);
@@ -107,13 +114,30 @@ static size_t ask(void *ctx, uint8_t *out)
 static int answered(void *ctx, const uint8_t *frame, size_t bytes, char *refused)
 {
     struct relay_way *relay = ctx;
-    struct relay_bound bound;
+    struct relay_bound *bound = &relay->bound;
 
-    if (relay_bound_decode(frame, bytes, &bound) < 0)
+    if (relay_bound_decode(frame, bytes, bound) < 0)
         return -EBADMSG;
-    strcpy(refused, bound.refused);
-    relay->way.penalty_us = bound.load * bound.load * PENALTY_US;
+    strcpy(refused, bound->refused);
+    relay->way.penalty_us = bound->load * bound->load * PENALTY_US;
     return 0;
+}
+
+/* Whoever may not talk to the relay but through a proxy has no UDP either. */
+static void open_channel(struct relay_way *relay)
+{
+    const struct bundle_stream *newest = NULL;
+
+    if (paths_get_settings(relay->way.path->paths)->conf->proxy)
+        return;
+    for (int i = 0; i < BUNDLE_STREAMS; i++) {
+        const struct bundle_stream *stream = &relay->bundle.streams[i];
+        if (stream->stream && (!newest || stream->number > newest->number))
+            newest = stream;
+    }
+    if (newest)
+        path_channel_open(&relay->channel, &relay->way, &relay->bound,
+                          tls_stream_peer_address(newest->stream));
 }
 
 static void on_bound(void *ctx)
@@ -121,7 +145,37 @@ static void on_bound(void *ctx)
     struct relay_way *relay = ctx;
 
     relay->way.is_up = true;
+    open_channel(relay);
     path_check_hurry(&relay->way, now_of(relay));
+}
+
+/* Its text has changed, perhaps that of the path. */
+static void tell(struct relay_way *relay, const char *what)
+{
+    struct path *path = relay->way.path;
+
+    path_live_note(path, "leg", "relay %s: %s", relay->address, what);
+    if (path->live.current == &relay->way)
+        path_choice_report(path);
+}
+
+void path_relay_on_channel(struct path_way *way)
+{
+    struct relay_way *relay = (struct relay_way *)way;
+
+    way->is_up = true;
+    tell(relay, "by UDP from now on");
+    path_check_hurry(way, now_of(relay));
+}
+
+/* The channel has ended: TLS, if it is there. */
+static void on_channel_lost(struct relay_way *relay)
+{
+    tell(relay, "no answer by UDP: over TCP");
+    if (bundle_count(&relay->bundle) > 0)
+        return;
+    relay->way.is_up = relay->way.is_proved = false;
+    path_choice_make(relay->way.path, "no connection to the relay");
 }
 
 static void on_change(void *ctx, const char *why)
@@ -145,25 +199,44 @@ static const struct bundle_dial_events dial_events = {.alpn = TLS_ALPN_RELAY,
 
 static uint64_t relay_tick(struct path_way *way, uint64_t now_ms)
 {
-    return bundle_dial_tick(&((struct relay_way *)way)->dial,
-                            path_live_is_wanted(way->path, now_ms), now_ms);
+    struct relay_way *relay = (struct relay_way *)way;
+    bool is_lost;
+    uint64_t channel_ms = path_channel_tick(&relay->channel, now_ms, &is_lost);
+    uint64_t dial_ms =
+        bundle_dial_tick(&relay->dial, path_live_is_wanted(way->path, now_ms), now_ms);
+
+    if (is_lost)
+        on_channel_lost(relay);
+    return channel_ms < dial_ms ? channel_ms : dial_ms;
 }
 
+/* By UDP nothing came: over TCP from now on. Over TCP: a fresh connection. */
 static void relay_doubt(struct path_way *way, uint64_t now_ms)
 {
-    if (bundle_dial_doubt(&((struct relay_way *)way)->dial, now_ms))
+    struct relay_way *relay = (struct relay_way *)way;
+
+    if (path_channel_doubt(&relay->channel, now_ms)) {
+        tell(relay, "nothing comes by UDP: over TCP");
+        if (bundle_count(&relay->bundle) == 0)
+            bundle_dial_hurry(&relay->dial);
         path_live_wake(way->path);
+    } else if (bundle_dial_doubt(&relay->dial, now_ms)) {
+        path_live_wake(way->path);
+    }
 }
 
 static void relay_describe(const struct path_way *way, char *text, size_t bytes)
 {
-    snprintf(text, bytes, "relay %s", ((const struct relay_way *)way)->address);
+    const struct relay_way *relay = (const struct relay_way *)way;
+
+    snprintf(text, bytes, "relay %s%s", relay->address, relay->channel.is_bound ? " by udp" : "");
 }
 
 static void relay_close(struct path_way *way)
 {
     struct relay_way *relay = (struct relay_way *)way;
 
+    path_channel_close(&relay->channel);
     bundle_dial_fini(&relay->dial);
     bundle_fini(&relay->bundle);
     path_way_fini(way);

@@ -54,7 +54,13 @@ void path_worker_receive(struct path_worker *worker, struct path_way *way,
 
     worker->figures.packets_in++;
     /* RFC 7983 section 7 */
+    if (!way && bytes > 0 && channel_is_first(packet[0])) {
+        path_channel_receive(worker, source, packet, bytes);
+        return;
+    }
     if (bytes > 0 && packet[0] <= 3) {
+        if (!way && path_channel_answer(worker, source, packet, bytes))
+            return;
         if (way || !worker->stun || !path_stun_receive(worker->stun, source, packet, bytes))
             path_check_receive(worker, way, source, packet, bytes);
         return;

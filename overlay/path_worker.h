@@ -20,6 +20,7 @@
 #include "overlay/bundle.h"
 #include "overlay/candidate.h"
 #include "overlay/path.h"
+#include "overlay/path_channel.h"
 #include "overlay/path_post.h"
 #include "overlay/path_socket.h"
 #include "overlay/path_stun.h"
@@ -221,8 +222,8 @@ void path_live_note(struct path *path, const char *event, const char *format, ..
 /* path_choice.c */
 /* A way came, went, was proved, doubted or lost, `why` in words: chooses again. */
 void path_choice_make(struct path *path, const char *why);
-/* A connection is up, but nothing is proved yet: media goes there as long as there is nothing better,
- * for somebody may have answered already. */
+/* A connection is up, but nothing is proved yet: media goes there as long as there is nothing
+ * better, for somebody may have answered already. */
 void path_choice_guess(struct path *path, struct path_way *way);
 /* The far end, which is leading, has chosen this way. */
 void path_choice_follow(struct path *path, struct path_way *way);
@@ -266,7 +267,8 @@ struct path_figures {
     uint64_t check_unknown; /* of no path or no probe of ours */
     uint64_t check_forged;
     uint64_t check_replayed;
-    uint64_t implausible; /* sources that may not be checked */
+    uint64_t channel_unknown; /* by UDP, of no relay that we use */
+    uint64_t implausible;     /* sources that may not be checked */
     uint64_t checks_sent, checks_answered;
 };
 
@@ -285,6 +287,7 @@ struct path_worker {
     struct path *live;
     struct path_listener *listeners;
     struct path_probe *probes;
+    struct path_channel *channels; /* to relays, by UDP */
     struct path_figures figures;
     unsigned lingering; /* handles that are still closing; it stops when all are gone */
     bool is_stopping;

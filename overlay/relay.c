@@ -16,6 +16,7 @@
 #define TUNNEL_KBIT_S 2000
 #define IDLE_S 60
 #define TUNNELS_MAX 2048
+#define LOAD_MS 1000
 #define TUNNELS_PER_SIGNER 512
 
 struct relay {
@@ -25,7 +26,10 @@ struct relay {
     struct bind_waits *waits;
     struct relay_admission admission;
     atomic_uint tunnel_count;
-    int open; /* workers that are not closed yet, and the waits */
+    uv_timer_t load_timer;
+    atomic_uint load; /* per cent */
+    uint64_t bytes;   /* forwarded, when the load was looked at last */
+    int open;         /* workers that are not closed yet, the waits and the timer */
     void (*on_closed)(void *ctx);
     void *on_closed_ctx;
 };
@@ -38,6 +42,34 @@ const struct relay_settings *relay_get_settings(const struct relay *relay)
 unsigned relay_tunnel_count(const struct relay *relay)
 {
     return atomic_load_explicit(&relay->tunnel_count, memory_order_relaxed);
+}
+
+int relay_worker_count(const struct relay *relay)
+{
+    return relay->worker_count;
+}
+
+unsigned relay_busy_ends(const struct relay *relay)
+{
+    unsigned sum = 0;
+
+    for (int i = 0; i < relay->worker_count; i++)
+        sum += atomic_load_explicit(&relay->workers[i].busy_ends, memory_order_relaxed);
+    return sum;
+}
+
+unsigned relay_load(const struct relay *relay)
+{
+    return atomic_load_explicit(&relay->load, memory_order_relaxed);
+}
+
+uint64_t relay_figure(const struct relay *relay, enum relay_figure figure)
+{
+    uint64_t sum = 0;
+
+    for (int i = 0; i < relay->worker_count; i++)
+        sum += atomic_load_explicit(&relay->workers[i].figure[figure], memory_order_relaxed);
+    return sum;
 }
 
 uint64_t relay_refused(const struct relay *relay, enum ticket_fault fault)
@@ -106,6 +138,29 @@ void relay_take(struct relay *relay, struct tls_stream *stream, const struct cer
     bind_waits_add(relay->waits, stream, peer);
 }
 
+/* ---- load -------------------------------------------------------------------------------------
+ */
+
+static void on_load_timer(uv_timer_t *timer)
+{
+    struct relay *relay = timer->data;
+    const struct relay_settings *settings = &relay->settings;
+    uint64_t bytes = relay_figure(relay, RELAY_BYTES), more = bytes - relay->bytes, load;
+
+    relay->bytes = bytes;
+    load = relay_admission_tunnels(&relay->admission) * 100ull / relay->admission.tunnels_max;
+    if (settings->relay_kbit_s > 0) {
+        uint64_t share = more * 8 * 100 / LOAD_MS / settings->relay_kbit_s;
+        load = share > load ? share : load;
+    }
+    load = load < 100 ? load : 100;
+    if (load == relay_load(relay))
+        return;
+    atomic_store_explicit(&relay->load, (unsigned)load, memory_order_relaxed);
+    if (settings->on_load)
+        settings->on_load(settings->ctx, (unsigned)load);
+}
+
 /* ---- life -------------------------------------------------------------------------------------
  */
 
@@ -150,6 +205,9 @@ int relay_open(const struct relay_settings *settings, struct relay **out)
     trust_init(&relay->admission.trust, settings->identity);
     for (int i = 0; i < count; i++)
         start_worker(relay, i);
+    uv_timer_init(settings->loop, &relay->load_timer);
+    relay->load_timer.data = relay;
+    uv_timer_start(&relay->load_timer, on_load_timer, LOAD_MS, LOAD_MS);
     *out = relay;
     return 0;
 }
@@ -170,11 +228,27 @@ void relay_on_stopped(struct path_letter *letter)
     let_go(worker->relay);
 }
 
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct relay *relay = handle->data;
+
+    log_debug(LOG_OVERLAY, NULL,
+              "relay: %llu packets, dropped: %llu over the cap, %llu without another end, %llu "
+              "late, %llu of unknown channels",
+              (unsigned long long)relay_figure(relay, RELAY_PACKETS),
+              (unsigned long long)relay_figure(relay, RELAY_OVER_CAP),
+              (unsigned long long)relay_figure(relay, RELAY_MISSING),
+              (unsigned long long)relay_figure(relay, RELAY_LATE),
+              (unsigned long long)relay_figure(relay, RELAY_UNKNOWN));
+    let_go(relay);
+}
+
 void relay_close(struct relay *relay, void (*on_closed)(void *ctx), void *ctx)
 {
     relay->on_closed = on_closed;
     relay->on_closed_ctx = ctx;
-    relay->open = relay->worker_count + 1;
+    relay->open = relay->worker_count + 2;
+    uv_close((uv_handle_t *)&relay->load_timer, on_timer_closed);
     for (int i = 0; i < relay->worker_count; i++) {
         struct relay_worker *worker = &relay->workers[i];
         worker->stop.run = relay_worker_stop;

@@ -2,6 +2,7 @@
 #include "overlay/relay_tunnel.h"
 
 #include "overlay/relay_frame.h"
+#include "overlay/relay_share.h"
 
 #include "conf/log.h"
 
@@ -10,6 +11,8 @@
 #include <string.h>
 
 #define SWEEP_MS 1000
+#define SHARE_MS 100
+#define BURST_BYTES 3000
 
 /* ---- forwarding -------------------------------------------------------------------------------
  */
@@ -21,10 +24,14 @@ static struct relay_end *other_end(struct relay_end *end)
     return &ends[end == &ends[0]];
 }
 
-/* A bucket that holds half a second: bursts pass, a lasting excess does not. */
+/* A bucket that holds half a second: bursts pass, a lasting excess does not. When the relay is
+ * full, it holds a few packets. */
 static bool take_allowance(struct relay_end *end, size_t bytes, uint64_t now_ms)
 {
-    int64_t bytes_s = (int64_t)end->tunnel->worker->bytes_s, most = bytes_s / 2;
+    const struct relay_worker *worker = end->tunnel->worker;
+    bool is_full = worker->share_bytes_s < worker->bytes_s;
+    int64_t bytes_s = (int64_t)(is_full ? worker->share_bytes_s : worker->bytes_s);
+    int64_t most = is_full ? bytes_s / 10 + BURST_BYTES : bytes_s / 2;
 
     end->allowance += (int64_t)(now_ms - end->allowance_ms) * bytes_s / 1000;
     end->allowance_ms = now_ms;
@@ -36,24 +43,66 @@ static bool take_allowance(struct relay_end *end, size_t bytes, uint64_t now_ms)
     return true;
 }
 
-static void forward(struct relay_end *from, const uint8_t *packet, size_t bytes)
+void relay_tunnel_forward(struct relay_end *from, const uint8_t *packet, size_t bytes)
 {
     struct relay_worker *worker = from->tunnel->worker;
     struct relay_end *to = other_end(from);
     uint64_t now_ms = uv_now(worker->loop);
+    bool by_udp = relay_udp_is_preferred(to);
 
-    if (bundle_count(&to->bundle) == 0) {
-        worker->figures.missing++;
+    from->wanted_bytes += bytes;
+    if (!by_udp && bundle_count(&to->bundle) == 0) {
+        relay_count(worker, RELAY_MISSING, 1);
         return;
     }
     if (!take_allowance(from, bytes, now_ms)) {
-        worker->figures.over_cap++;
+        relay_count(worker, RELAY_OVER_CAP, 1);
         return;
     }
     from->tunnel->active_ms = now_ms;
-    worker->figures.packets++;
-    worker->figures.bytes += bytes;
-    bundle_send(&to->bundle, packet, bytes); /* one that fails is told by on_lost */
+    relay_count(worker, RELAY_PACKETS, 1);
+    relay_count(worker, RELAY_BYTES, bytes);
+    if (by_udp)
+        relay_udp_send(to, packet, bytes);
+    else
+        bundle_send(&to->bundle, packet, bytes); /* one that fails is told by on_lost */
+}
+
+/* ---- shares -----------------------------------------------------------------------------------
+ */
+
+/* This worker's part of what the relay may carry: as its busy ends are of all. */
+static uint64_t capacity_of(const struct relay_worker *worker)
+{
+    const struct relay_settings *settings = relay_get_settings(worker->relay);
+    uint64_t all = relay_busy_ends(worker->relay),
+             own = atomic_load_explicit(&worker->busy_ends, memory_order_relaxed);
+
+    return (uint64_t)settings->relay_kbit_s * 1000 / 8 * (own ? own : 1) / (all ? all : 1);
+}
+
+static void on_share(uv_timer_t *timer)
+{
+    struct relay_worker *worker = timer->data;
+    size_t count = 0, ends = 2 * (size_t)HASH_COUNT(worker->tunnels);
+    uint64_t *wanted = malloc((ends + 1) * sizeof *wanted);
+    struct relay_tunnel *tunnel, *next;
+
+    if (!wanted)
+        return; /* the shares stay as they are */
+    HASH_ITER(hh, worker->tunnels, tunnel, next)
+    {
+        for (int i = 0; i < 2; i++) {
+            uint64_t bytes_s = tunnel->ends[i].wanted_bytes * 1000 / SHARE_MS;
+
+            tunnel->ends[i].wanted_bytes = 0;
+            if (bytes_s > 0)
+                wanted[count++] = bytes_s < worker->bytes_s ? bytes_s : worker->bytes_s;
+        }
+    }
+    atomic_store_explicit(&worker->busy_ends, (unsigned)count, memory_order_relaxed);
+    worker->share_bytes_s = relay_share(wanted, count, capacity_of(worker));
+    free(wanted);
 }
 
 /* ---- ends -------------------------------------------------------------------------------------
@@ -66,13 +115,18 @@ static void on_stream_gone(void *ctx)
     leave(ctx);
 }
 
+static void count_late(struct relay_end *end)
+{
+    relay_count(end->tunnel->worker, RELAY_LATE, end->bundle.queue.dropped);
+    end->bundle.queue.dropped = 0;
+}
+
 /* The end loses its connections, or has none any more. */
 static void end_is_gone(struct relay_end *end)
 {
     struct relay_worker *worker = end->tunnel->worker;
 
-    worker->figures.late += end->bundle.queue.dropped;
-    end->bundle.queue.dropped = 0;
+    count_late(end);
     bundle_fini(&end->bundle);
     if (bundle_count(&other_end(end)->bundle) == 0)
         atomic_fetch_sub_explicit(worker->tunnel_count, 1, memory_order_relaxed);
@@ -86,7 +140,10 @@ static void drop_end(struct relay_end *end)
 
 static void on_packet(void *ctx, uint8_t *packet, size_t bytes)
 {
-    forward(ctx, packet, bytes);
+    struct relay_end *end = ctx;
+
+    end->channel.is_preferred = false;
+    relay_tunnel_forward(end, packet, bytes);
 }
 
 static void on_lost(void *ctx, const char *why)
@@ -126,6 +183,20 @@ static struct relay_tunnel *tunnel_of(struct relay_worker *worker, const uint8_t
     return tunnel;
 }
 
+static void fill_bound(struct relay_worker *worker, struct relay_end *end,
+                       struct relay_bound *bound)
+{
+    const struct relay_settings *settings = relay_get_settings(worker->relay);
+
+    *bound = (struct relay_bound){.load = relay_load(worker->relay)};
+    relay_udp_open(worker, end);
+    if (!end->channel.number)
+        return;
+    bound->udp_port = udp_port_number(settings->udp_port);
+    bound->channel = end->channel.number;
+    memcpy(bound->key, end->channel.key, sizeof bound->key);
+}
+
 void relay_worker_arrive(struct path_letter *letter)
 {
     struct relay_arrival *arrival = (struct relay_arrival *)letter;
@@ -134,9 +205,10 @@ void relay_worker_arrive(struct path_letter *letter)
     struct relay_tunnel *tunnel = tunnel_of(worker, arrival->tunnel);
     struct relay_end *end = &tunnel->ends[arrival->is_higher];
     uint8_t frame[BIND_LENGTH_BYTES + BIND_FRAME_MAX];
-    struct relay_bound bound = {.load = 0};
+    struct relay_bound bound;
 
     free(arrival);
+    fill_bound(worker, end, &bound);
     tunnel->connections++;
     bool was_missing = bundle_count(&end->bundle) == 0;
     bool is_first = was_missing && bundle_count(&other_end(end)->bundle) == 0;
@@ -165,8 +237,10 @@ static void end_tunnel(struct relay_tunnel *tunnel)
     gone->relay = worker->relay;
     memcpy(gone->tunnel, tunnel->id, sizeof gone->tunnel);
     gone->connections = tunnel->connections;
-    drop_end(&tunnel->ends[0]);
-    drop_end(&tunnel->ends[1]);
+    for (int i = 0; i < 2; i++) {
+        drop_end(&tunnel->ends[i]);
+        relay_udp_close(worker, &tunnel->ends[i]);
+    }
     HASH_DEL(worker->tunnels, tunnel);
     free(tunnel);
     path_post_send(worker->to_control, &gone->letter);
@@ -180,6 +254,8 @@ static void on_sweep(uv_timer_t *timer)
 
     HASH_ITER(hh, worker->tunnels, tunnel, next)
     {
+        count_late(&tunnel->ends[0]);
+        count_late(&tunnel->ends[1]);
         if (now_ms >= tunnel->active_ms + worker->idle_ms)
             end_tunnel(tunnel);
     }
@@ -189,13 +265,21 @@ void relay_worker_start(struct path_letter *letter)
 {
     struct relay_worker *worker =
         (struct relay_worker *)((char *)letter - offsetof(struct relay_worker, start));
-    const struct overlay_workers *workers = relay_get_settings(worker->relay)->workers;
+    const struct relay_settings *settings = relay_get_settings(worker->relay);
+    const struct overlay_workers *workers = settings->workers;
 
     worker->loop = workers->loop(workers->ctx, worker->index);
     worker->to_control = path_post_open(worker->loop, workers, PATH_POST_CONTROL);
     uv_timer_init(worker->loop, &worker->sweep);
     worker->sweep.data = worker;
     uv_timer_start(&worker->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+    uv_timer_init(worker->loop, &worker->share);
+    worker->share.data = worker;
+    worker->share_bytes_s = UINT64_MAX;
+    if (settings->relay_kbit_s > 0)
+        uv_timer_start(&worker->share, on_share, SHARE_MS, SHARE_MS);
+    if (settings->udp_port)
+        udp_port_handle(settings->udp_port, worker->index, relay_udp_receive, worker);
 }
 
 static void leave(struct relay_worker *worker)
@@ -218,17 +302,15 @@ void relay_worker_stop(struct path_letter *letter)
 {
     struct relay_worker *worker =
         (struct relay_worker *)((char *)letter - offsetof(struct relay_worker, stop));
-    const struct relay_figures *f = &worker->figures;
+    struct udp_port *udp_port = relay_get_settings(worker->relay)->udp_port;
     struct relay_tunnel *tunnel, *next;
 
     worker->is_stopping = true;
-    worker->lingering++; /* the timer */
+    worker->lingering += 2; /* the timers */
+    if (udp_port)
+        udp_port_handle(udp_port, worker->index, NULL, NULL);
     HASH_ITER(hh, worker->tunnels, tunnel, next)
     end_tunnel(tunnel);
     uv_close((uv_handle_t *)&worker->sweep, on_timer_closed);
-    log_debug(LOG_OVERLAY, NULL,
-              "worker %d: %llu packets relayed, dropped: %llu over the cap, %llu without another "
-              "end, %llu late",
-              worker->index, (unsigned long long)f->packets, (unsigned long long)f->over_cap,
-              (unsigned long long)f->missing, (unsigned long long)f->late);
+    uv_close((uv_handle_t *)&worker->share, on_timer_closed);
 }

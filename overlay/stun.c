@@ -12,6 +12,7 @@
 #define FINGERPRINT_XOR 0x5354554eu
 #define INTEGRITY_BYTES 32
 #define FINGERPRINT_BYTES 8 /* with its header */
+#define MAPPED_BYTES_MAX 24 /* XOR-MAPPED-ADDRESS of an IPv6 address, with its header */
 
 enum attribute { /* RFC 8489 section 18.3 */
                  USERNAME = 0x0006,
@@ -257,7 +258,7 @@ static uint8_t *encode_mapped(uint8_t *out, uint8_t *at, const struct sockaddr_s
     return at;
 }
 
-size_t stun_encode_check(uint8_t *out, const struct stun_check *check)
+static uint8_t *encode_check(uint8_t *out, const struct stun_check *check)
 {
     size_t length = strlen(check->username), padded = (length + 3) & ~(size_t)3;
     uint8_t *at = encode_header(out, check->type, check->transaction);
@@ -269,7 +270,22 @@ size_t stun_encode_check(uint8_t *out, const struct stun_check *check)
     at += padded;
     if (check->path_flags)
         at = put32(put16(put16(at, PATH_FLAGS), 4), check->path_flags);
-    return encode_end(out, at, check->key);
+    return at;
+}
+
+size_t stun_encode_check(uint8_t *out, const struct stun_check *check)
+{
+    return encode_end(out, encode_check(out, check), check->key);
+}
+
+size_t stun_encode_padded(uint8_t *out, const struct stun_check *check)
+{
+    uint8_t *at = encode_check(out, check), *end = out + STUN_HEADER_BYTES + MAPPED_BYTES_MAX;
+    size_t padding = end > at + 4 ? (size_t)(end - at) - 4 : 0;
+
+    at = put16(put16(at, PADDING), (unsigned)padding);
+    memset(at, 0, padding);
+    return encode_end(out, at + padding, check->key);
 }
 
 size_t stun_encode_request(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES],

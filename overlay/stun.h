@@ -66,6 +66,9 @@ struct stun_check {
 
 /* All write into `out` (STUN_MESSAGE_MAX) and return the length. Keys have 32 bytes. */
 size_t stun_encode_check(uint8_t *out, const struct stun_check *check);
+/* The same, filled up with PADDING (RFC 5780 section 7.6) to the length of the longest response,
+ * for those who answer nothing that is longer than the question. */
+size_t stun_encode_padded(uint8_t *out, const struct stun_check *check);
 size_t stun_encode_request(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES],
                            const char *username, const uint8_t key[32]);
 size_t stun_encode_response(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES],

@@ -27,6 +27,7 @@ static void test_defaults(void **state)
     assert_int_equal(conf->overlay.udp_port, 0);
     assert_false(conf->overlay.relay_only);
     assert_int_equal(conf->overlay.keep_path_s, 60);
+    assert_int_equal(conf->overlay.relay_kbit, 0);
     assert_int_equal(conf->sip.listen_count, 0);
     assert_string_equal(conf->sip.domain, "sallyport");
     assert_string_equal(conf->sip.registrations, "/var/lib/sallyport/registrations.db");
@@ -54,7 +55,7 @@ static const char whole_file[] =
     "  listen = \"[::]:443\"  advertise = \"gate.example:443\"\n"
     "  supernodes = { \"a.example:443\", \"192.0.2.7:443\", \"[2001:db8::1]:4430\" }\n"
     "  proxy = \"proxy.example:3128\"  roles = { \"gateway\", \"supernode\", \"Relay\" }\n"
-    "  udp = no  udp_port = 4000  relay_only = on  keep_path = 0s\n"
+    "  udp = no  udp_port = 4000  relay_only = on  keep_path = 0s relay_kbit = 50000\n"
     "}\n"
     "sip {\n"
     "  listen = { \"udp:0.0.0.0:5060\", \"tcp:[::1]:5060\", }  domain = \"berlin.example\"\n"
@@ -89,6 +90,7 @@ static void check_overlay(const struct conf *conf)
     assert_int_equal(conf->overlay.udp_port, 4000);
     assert_true(conf->overlay.relay_only);
     assert_int_equal(conf->overlay.keep_path_s, 0);
+    assert_int_equal(conf->overlay.relay_kbit, 50000);
 }
 
 static void check_sip_and_media(const struct conf *conf)
