@@ -3,7 +3,7 @@
 #   make test    install what is missing, build, pass all tests
 #   make demo    two sites and a supernode in network namespaces: a call you can read about
 #   make         build only          make bench   print the figures
-#   make lab     every network type  make fuzz    fuzz each parser for FUZZ_SECONDS
+#   make lab     every two networks  make fuzz    fuzz each parser for FUZZ_SECONDS
 # Variables: V=1 (show commands), CC=clang, SAN=address,undefined or SAN=thread,
 #   WERROR=1, O=build folder.
 
@@ -146,6 +146,7 @@ test-threads: $(THREADED)
 
 lab: $(O)/sallyport $(O)/.test-packages tools
 	$(Q)O=$(O) tests/lab/run full
+	$(Q)O=$(O) tests/lab/promises
 demo: $(O)/sallyport $(O)/.test-packages tools
 	$(Q)O=$(O) tests/lab/demo
 run: $(O)/sallyport

@@ -141,6 +141,7 @@ class Call:
 
 class Phone(asyncio.DatagramProtocol):
     """A phone with a socket of its own. `answer` False: it rings for ever when called."""
+    expires_s = 600  # of its registration
 
     def __init__(self, user, server, secret="secret", address="127.0.0.1", answer=True):
         self.user, self.server, self.secret, self.address = user, server, secret, address
@@ -262,7 +263,7 @@ class Phone(asyncio.DatagramProtocol):
         me = f"<sip:{self.user}@{host}>"
         _, answer, _, _ = await self.transaction("REGISTER", f"sip:{host}",
                                                  f"{me};tag={token()}", me, token(),
-                                                 extra="Expires: 600\r\n")
+                                                 extra=f"Expires: {self.expires_s}\r\n")
         if answer.status != 200:
             raise PeerError(f"REGISTER of {self.user}: {answer.start}")
 

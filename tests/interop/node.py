@@ -113,10 +113,13 @@ class Sallyport(Process):
         except (OSError, ValueError):
             return {}
 
+    def supernodes(self):
+        """What it says of the supernodes that it holds a connection to."""
+        return (self.ask("status").get("overlay") or {}).get("supernodes", [])
+
     def attached(self):
-        """How many supernodes it holds a connection to."""
-        overlay = self.ask("status").get("overlay") or {}
-        return len(overlay.get("supernodes", []))
+        """How many these are."""
+        return len(self.supernodes())
 
     def clients(self):
         """How many nodes hold a connection to this supernode."""

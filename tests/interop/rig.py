@@ -98,7 +98,8 @@ class Process:
     """A program with its output in a file. Its folder is the rig's unless another is given."""
     log_from, log_to = "", ""  # what stands outside of these in the log is of no interest
 
-    def __init__(self, rig, name, command, netns=None, folder=None, env=None, stdin=None):
+    def __init__(self, rig, name, command, netns=None, folder=None, env=None, stdin=None,
+                 stdout=None):
         self.rig, self.name, self.netns = rig, name, netns
         self.log_path = os.path.join(rig.folder, name + ".log")
         command = [str(word) for word in command]
@@ -106,7 +107,7 @@ class Process:
             command = ["ip", "netns", "exec", netns, *command]
         with open(self.log_path, "ab") as log:
             self.child = subprocess.Popen(
-                command, stdin=stdin or subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                command, stdin=stdin or subprocess.DEVNULL, stdout=stdout or log, stderr=log,
                 cwd=folder or rig.folder, env={**os.environ, **(env or {})},
                 start_new_session=True)
         self.pid = self.child.pid

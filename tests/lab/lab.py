@@ -35,7 +35,8 @@ def way_of(path):
 
 
 class Hub(Sallyport):
-    """A supernode and relay on the open internet, known by a name with an address of each family."""
+    """A supernode and relay on the open internet, known by a name with an IPv4 and an IPv6
+    address."""
 
     def __init__(self, lab, number):
         self.host = f"hub{number}.test"
@@ -46,8 +47,7 @@ class Hub(Sallyport):
             overlay_extra=f'advertise = "{self.host}:443"')
 
     def fellows(self):
-        supernodes = (self.ask("status").get("overlay") or {}).get("supernodes", [])
-        return sum(supernode["kind"] == "fellow" for supernode in supernodes)
+        return sum(supernode["kind"] == "fellow" for supernode in self.supernodes())
 
 
 class Site:
@@ -97,7 +97,7 @@ class Site:
 
     def home(self):
         """The hub that it is at home with."""
-        for supernode in (self.gateway.ask("status").get("overlay") or {}).get("supernodes", []):
+        for supernode in self.gateway.supernodes():
             if supernode["kind"] == "home":
                 return next((hub for hub in self.lab.hubs
                              if supernode["address"].startswith(hub.host)), None)
@@ -150,7 +150,8 @@ class Lab:
 
     def hub_of(self, path):
         """The hub that a path is relayed by."""
-        return next((hub for hub in self.hubs if hub.host in path or hub_address(hub) in path), None)
+        return next((hub for hub in self.hubs
+                     if hub.host in path or hub_address(hub) in path), None)
 
     def site(self, name, kind, **more):
         self.sites[name] = Site(self, name, kind, len(self.sites) + 1, **more)
