@@ -11,6 +11,7 @@
 
 #define HURRY_MS 10000
 #define FIRST_RETRY_MS 100
+#define TRIGGER_US 100000
 #define RETRY_MS 500
 #define RETRY_BUSY_MS 100 /* of a proved way, while a call is up or set up */
 #define KEEP_MS 2000      /* those that carry calls, or stand by for them */
@@ -53,6 +54,19 @@ void path_check_hurry(struct path_way *way, uint64_t now_ms)
         way->unanswered = 0;
         way->hurry_until_ms = now_ms + HURRY_MS;
     }
+    way->due_ms = now_ms;
+    path_live_wake(way->path);
+}
+
+/* The far end has just checked it: where that came through, ours may, too (RFC 8445 section
+ * 7.3.1.4). Two ends that trigger each other must not outrun their answers. */
+static void trigger(struct path_way *way, uint64_t now_ms)
+{
+    const struct path_probe *last = &way->probe[(way->next_probe + PATH_PROBES - 1) % PATH_PROBES];
+
+    way->hurry_until_ms = now_ms + HURRY_MS;
+    if (way->unanswered > 0 && uv_hrtime() / 1000 < last->sent_us + TRIGGER_US)
+        return;
     way->due_ms = now_ms;
     path_live_wake(way->path);
 }
@@ -362,7 +376,7 @@ static void on_request(struct path_worker *worker, struct path_way *way,
     if (!way)
         return;
     if (!way->is_proved)
-        path_check_hurry(way, uv_now(worker->loop));
+        trigger(way, uv_now(worker->loop));
     if (message->path_flags & STUN_PATH_NOMINATED)
         path_choice_follow(path, way);
 }

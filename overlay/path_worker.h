@@ -64,7 +64,7 @@ struct path_probe {
     struct path_way *way;
     UT_hash_handle hh;
 };
-#define PATH_PROBES 4 /* answers to earlier ones are too late to count */
+#define PATH_PROBES 8 /* answers to earlier ones are too late to count */
 
 struct path_way {
     const struct path_way_ops *ops;
