@@ -106,6 +106,18 @@ static int open_core(struct overlay *overlay, unsigned roles)
     return core_new(&settings, &io, &overlay->core);
 }
 
+static void watch_network(struct overlay *overlay)
+{
+    int error =
+        net_watch_open(overlay->loop, overlay_on_network_change, overlay, &overlay->net_watch);
+
+    if (error < 0)
+        log_warn(LOG_OVERLAY, NULL,
+                 "changes of this machine's addresses are noticed late: the kernel does not tell "
+                 "them (%s)",
+                 strerror(-error));
+}
+
 static int open_parts(struct overlay *overlay, unsigned roles)
 {
     const struct links_settings links = {
@@ -149,6 +161,8 @@ static int open_parts(struct overlay *overlay, unsigned roles)
         overlay_hosts_load(overlay);
     if (error == 0)
         error = overlay_reach_open(overlay, roles);
+    if (error == 0)
+        watch_network(overlay);
     return error;
 }
 
@@ -214,6 +228,10 @@ static void close_listener(struct overlay *overlay)
 static void close_parts(struct overlay *overlay)
 {
     overlay_reach_close(overlay);
+    if (overlay->net_watch) {
+        overlay->open++;
+        net_watch_close(overlay->net_watch, overlay_let_go, overlay);
+    }
     if (overlay->core)
         core_free(overlay->core);
     overlay->core = NULL;

@@ -1,6 +1,8 @@
 /* The core's hands: clock, dice, links and paths; and what comes in for it. */
 #include "overlay/overlay_parts.h"
 
+#include "conf/log.h"
+
 #include <sodium.h>
 #include <string.h>
 #include <time.h>
@@ -156,6 +158,20 @@ void overlay_on_load(void *ctx, unsigned load)
 int overlay_take_relays(void *ctx, struct core_relay *out, int max)
 {
     return core_take_relays(((struct overlay *)ctx)->core, out, max);
+}
+
+void overlay_on_network_change(void *ctx)
+{
+    struct overlay *overlay = ctx;
+
+    if (overlay->is_closing)
+        return;
+    log_info(LOG_OVERLAY, NULL,
+             "this machine's addresses or default route have changed: supernodes and paths are "
+             "tried anew");
+    core_on_network_change(overlay->core);
+    paths_on_network_change(overlay->paths);
+    overlay_reach_again(overlay);
 }
 
 void overlay_on_way(void *ctx, void *path, const char *text)

@@ -12,6 +12,7 @@
 #include "overlay/core.h"
 #include "overlay/link.h"
 #include "overlay/listen.h"
+#include "overlay/net_watch.h"
 #include "overlay/path.h"
 #include "overlay/relay.h"
 #include "overlay/udp_port.h"
@@ -29,6 +30,7 @@ struct overlay {
     struct paths *paths;
     struct udp_port *udp_port;   /* NULL: we serve nobody, or not by UDP */
     struct relay *relay;         /* NULL: we do not relay */
+    struct net_watch *net_watch; /* NULL: the kernel does not tell */
     struct overlay_reach *reach; /* overlay_reach.c */
     uint64_t refused;            /* by a listener that is closed */
     char address[ADDRESS_TEXT_MAX];
@@ -67,6 +69,7 @@ void overlay_on_stream(void *ctx, struct tls_stream *stream, const struct certif
                        const char *alpn);
 void overlay_on_load(void *ctx, unsigned load);
 int overlay_take_relays(void *ctx, struct core_relay *out, int max);
+void overlay_on_network_change(void *ctx);
 void overlay_on_way(void *ctx, void *path, const char *text);
 void overlay_on_path_note(void *ctx, void *path, const char *event, const char *text);
 

@@ -65,6 +65,9 @@ int paths_open(const struct paths_settings *settings, struct paths **paths);
 void paths_close(struct paths *paths, void (*on_closed)(void *ctx), void *ctx);
 unsigned paths_count(const struct paths *paths);
 
+/* The machine's addresses or routes have changed: what was seen from outside is forgotten, all ways
+ * are doubted and proved anew. */
+void paths_on_network_change(struct paths *paths);
 /* From now on the workers ask these servers, all of them at once: at most PATH_STUN_SERVERS_MAX, of
  * which PATH_STUN_KEPT_MAX are kept. */
 void paths_ask(struct paths *paths, const struct path_stun_server *servers, int count);

@@ -181,6 +181,35 @@ void paths_ask(struct paths *paths, const struct path_stun_server *servers, int 
     }
 }
 
+struct change {
+    struct path_letter letter;
+    struct path_worker *worker;
+};
+
+static void on_change(struct path_letter *letter)
+{
+    struct path_worker *worker = ((struct change *)letter)->worker;
+    struct path *path, *next;
+
+    HASH_ITER(live.hh, worker->live, path, next)
+    path_live_on_network_change(path);
+    free(letter);
+}
+
+void paths_on_network_change(struct paths *paths)
+{
+    forget_others(paths, NULL, 0);
+    paths->asked++; /* answers that are still under way are of yesterday */
+    paths->hosts_ms = 0;
+    paths_refresh_hosts(paths);
+    for (int w = 0; w < paths->worker_count; w++) {
+        struct change *change = path_letter_new(sizeof *change, on_change);
+
+        change->worker = &paths->workers[w];
+        path_post_send(change->worker->to_worker, &change->letter);
+    }
+}
+
 static void keep_seen(struct paths *paths, const struct path_stun_result *result)
 {
     struct path_stun_result *seen = seen_by(paths, result->worker), *place = NULL;
