@@ -31,6 +31,22 @@ static long long number(const json_t *object, const char *key)
     return json_integer_value(json_object_get(object, key));
 }
 
+static void tell_relaying(const json_t *relaying)
+{
+    const char *why;
+    json_t *count;
+    if (json_is_null(relaying))
+        return;
+    printf("relaying   %lld tunnels, load %lld %%, %lld packets", number(relaying, "tunnels"),
+           number(relaying, "load_percent"), number(relaying, "packets"));
+    if (number(relaying, "over_cap"))
+        printf(", %lld dropped over the cap", number(relaying, "over_cap"));
+    json_object_foreach(json_object_get(relaying, "refused"), why,
+                        count) if (json_integer_value(count) > 0)
+        printf(", %lld binds refused: %s", (long long)json_integer_value(count), why);
+    printf("\n");
+}
+
 static void tell_overlay(const json_t *overlay)
 {
     size_t i;
@@ -59,6 +75,7 @@ static void tell_overlay(const json_t *overlay)
     if (number(overlay, "clients") || number(overlay, "tunnels"))
         printf("serving    %lld nodes, %lld records, %lld relay tunnels\n",
                number(overlay, "clients"), number(overlay, "records"), number(overlay, "tunnels"));
+    tell_relaying(json_object_get(overlay, "relaying"));
     printf("refused    %lld connections, %lld malformed frames\n", number(overlay, "refused"),
            number(overlay, "malformed"));
 }

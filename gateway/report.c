@@ -59,6 +59,23 @@ static json_t *report_reachability(const struct overlay *overlay)
                      mapped);
 }
 
+static json_t *report_relaying(const struct overlay *overlay)
+{
+    struct overlay_relaying relaying;
+    if (!overlay_relaying(overlay, &relaying))
+        return json_null();
+    json_t *refused = json_object();
+    for (int i = 0; i < relaying.refused_count; i++)
+        json_object_set_new(refused, relaying.refused[i].why,
+                            json_integer((json_int_t)relaying.refused[i].count));
+    return json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "tunnels",
+                     (int)relaying.tunnels, "load_percent", (int)relaying.load, "packets",
+                     (json_int_t)relaying.packets, "bytes", (json_int_t)relaying.bytes, "over_cap",
+                     (json_int_t)relaying.over_cap, "missing", (json_int_t)relaying.missing, "late",
+                     (json_int_t)relaying.late, "unknown", (json_int_t)relaying.unknown, "refused",
+                     refused);
+}
+
 static json_t *report_overlay(const struct overlay *overlay)
 {
     if (!overlay)
@@ -67,14 +84,15 @@ static json_t *report_overlay(const struct overlay *overlay)
     overlay_status(overlay, &status);
     json_t *supernodes = json_array();
     overlay_each_supernode(overlay, add_supernode, supernodes);
-    return json_pack("{s:s, s:s, s:o, s:b, s:o, s:o, s:I, s:i, s:i, s:i, s:i, s:I, s:I, s:o}",
+    return json_pack("{s:s, s:s, s:o, s:b, s:o, s:o, s:I, s:i, s:i, s:i, s:i, s:o, s:I, s:I, s:o}",
                      "node", status.node, "site", status.site, "roles", roles_of(status.roles),
                      "attached", overlay_is_attached(overlay), "supernodes", supernodes,
                      "reachability", report_reachability(overlay), "certificate_expires_at_s",
                      (json_int_t)status.expires_s, "clients", (int)status.clients, "records",
                      (int)status.records, "tunnels", (int)status.tunnels, "paths",
-                     (int)status.paths, "refused", (json_int_t)status.refused, "malformed",
-                     (json_int_t)status.malformed, "last_error", text_or_null(status.last_error));
+                     (int)status.paths, "relaying", report_relaying(overlay), "refused",
+                     (json_int_t)status.refused, "malformed", (json_int_t)status.malformed,
+                     "last_error", text_or_null(status.last_error));
 }
 
 static void add_binding(void *ctx, const struct sip_binding *binding)

@@ -209,6 +209,21 @@ struct overlay_status {
     char last_error[128]; /* why the last attempt to attach failed; "" when attached */
 };
 void overlay_status(const struct overlay *overlay, struct overlay_status *status);
+/* What we do as a relay, since the start. */
+struct overlay_relaying {
+    unsigned tunnels;                          /* now */
+    unsigned load;                             /* per cent of what we may carry */
+    uint64_t packets, bytes;                   /* forwarded */
+    uint64_t over_cap, missing, late, unknown; /* dropped: beyond the cap or share, no other end,
+                                                  too old, of no channel that is bound there */
+    struct {
+        const char *why; /* one word */
+        uint64_t count;
+    } refused[12]; /* binds, of connections and of channels */
+    int refused_count;
+};
+/* False: we are no relay. */
+bool overlay_relaying(const struct overlay *overlay, struct overlay_relaying *relaying);
 void overlay_each_supernode(const struct overlay *overlay,
                             void (*each)(void *ctx, const struct overlay_supernode *supernode),
                             void *ctx);

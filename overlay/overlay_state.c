@@ -59,6 +59,40 @@ void overlay_status(const struct overlay *overlay, struct overlay_status *status
     status->refused = overlay->listener ? listener_refused(overlay->listener) : overlay->refused;
 }
 
+static void add_refused(struct overlay_relaying *relaying, const char *why, uint64_t count)
+{
+    relaying->refused[relaying->refused_count].why = why;
+    relaying->refused[relaying->refused_count++].count = count;
+}
+
+bool overlay_relaying(const struct overlay *overlay, struct overlay_relaying *relaying)
+{
+    static const char *const faults[TICKET_FAULTS] = {
+        [TICKET_MALFORMED] = "malformed", [TICKET_ELSEWHERE] = "elsewhere",
+        [TICKET_STRANGER] = "stranger",   [TICKET_TIMES] = "expired",
+        [TICKET_FORGED] = "forged",       [TICKET_TOO_OFTEN] = "too_often",
+        [TICKET_NO_ROOM] = "no_room"};
+    const struct relay *relay = overlay->relay;
+
+    memset(relaying, 0, sizeof *relaying);
+    if (!relay)
+        return false;
+    relaying->tunnels = relay_tunnel_count(relay);
+    relaying->load = relay_load(relay);
+    relaying->packets = relay_figure(relay, RELAY_PACKETS);
+    relaying->bytes = relay_figure(relay, RELAY_BYTES);
+    relaying->over_cap = relay_figure(relay, RELAY_OVER_CAP);
+    relaying->missing = relay_figure(relay, RELAY_MISSING);
+    relaying->late = relay_figure(relay, RELAY_LATE);
+    relaying->unknown = relay_figure(relay, RELAY_UNKNOWN);
+    for (int i = TICKET_GOOD + 1; i < TICKET_FAULTS; i++)
+        add_refused(relaying, faults[i], relay_refused(relay, (enum ticket_fault)i));
+    add_refused(relaying, "udp_malformed", relay_figure(relay, RELAY_BINDS_MALFORMED));
+    add_refused(relaying, "udp_forged", relay_figure(relay, RELAY_BINDS_FORGED));
+    add_refused(relaying, "udp_replayed", relay_figure(relay, RELAY_BINDS_REPLAYED));
+    return true;
+}
+
 void overlay_each_supernode(const struct overlay *overlay,
                             void (*each)(void *ctx, const struct overlay_supernode *supernode),
                             void *ctx)

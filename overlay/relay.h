@@ -59,6 +59,8 @@ enum relay_figure {
 uint64_t relay_figure(const struct relay *relay, enum relay_figure figure);
 /* Binds refused since the start, by why. */
 uint64_t relay_refused(const struct relay *relay, enum ticket_fault fault);
+/* How busy it is, per cent of what it may carry; any thread. */
+unsigned relay_load(const struct relay *relay);
 /* Tunnels with at least one end. */
 unsigned relay_tunnel_count(const struct relay *relay);
 

@@ -84,10 +84,9 @@ struct relay_gone {
 };
 void relay_on_gone(struct path_letter *letter);
 void relay_on_stopped(struct path_letter *letter);
-/* Any thread; fixed, but for the last two. */
+/* Any thread; fixed, but for the last one. */
 const struct relay_settings *relay_get_settings(const struct relay *relay);
 int relay_worker_count(const struct relay *relay);
 unsigned relay_busy_ends(const struct relay *relay);
-unsigned relay_load(const struct relay *relay);
 
 #endif
