@@ -12,6 +12,7 @@
 /* Of one link; a relay that comes and goes, or a supernode with many of them, stays far below. */
 #define TELLINGS_PER_S 2
 #define TELLINGS_BURST 20
+#define CLIENTS_FEW 1000
 #define MEASURED_KEPT_MS (15 * 60 * 1000)
 #define FNV_START 14695981039346656037u /* of FNV-1a */
 #define UNKNOWN_US 1000000              /* more than any round trip that is worth taking */
@@ -270,6 +271,9 @@ void relays_on_relays(struct core *core, struct peer *peer, const Sallyport__Env
 
 void relays_on_ready(struct core *core, struct peer *peer)
 {
+    /* What is to be told to all soon, a newcomer hears at once, as long as it is quickly found. */
+    if (core->is_supernode && core->relays.timer.place && core->client_count < CLIENTS_FEW)
+        gather(core);
     if (peer->role == &role_fellow)
         tell(core, peer, core->relays.own_count);
     else if (peer->role == &role_client)

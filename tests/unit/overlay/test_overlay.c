@@ -371,6 +371,8 @@ static int make_realms(void **state)
     free(there);
     enrol("realm", "sn", NULL, CONF_ROLE_SUPERNODE | CONF_ROLE_RELAY);
     enrol("realm", "second", NULL, CONF_ROLE_SUPERNODE | CONF_ROLE_RELAY);
+    enrol("realm", "relay1", NULL, CONF_ROLE_RELAY);
+    enrol("realm", "relay2", NULL, CONF_ROLE_RELAY);
     enrol("realm", "berlin", "+4930123", CONF_ROLE_GATEWAY);
     enrol("realm", "paris", "+331", CONF_ROLE_GATEWAY);
     enrol("foreign", "oslo", NULL, CONF_ROLE_GATEWAY);
@@ -616,6 +618,68 @@ static void a_call_by_number_over_the_relay(void **state)
     hang_up(&paris, &berlin);
     close_node(&berlin);
     close_node(&paris);
+    close_node(&sn);
+}
+
+static void open_relay(struct node *node, const char *name)
+{
+    struct conf *conf = settings_of(name, CONF_ROLE_RELAY);
+
+    uv_ip4_addr("0.0.0.0", free_port(), (struct sockaddr_in *)&conf->overlay.listen);
+    open_with(node, conf);
+}
+
+static unsigned tunnels_of(const struct node *node)
+{
+    struct overlay_relaying relaying;
+
+    assert_true(overlay_relaying(node->overlay, &relaying));
+    return relaying.tunnels;
+}
+
+/* Nodes that are nothing but relays, told of by the supernode, which is none: a call has made two
+ * of them ready; the one that carries it ends, the other one takes over. */
+static void the_standby_relay_takes_over(void **state)
+{
+    struct node sn, relays[2], berlin, paris;
+    struct overlay_relaying relaying;
+    struct conf *conf;
+    const char *names[] = {"relay1", "relay2"};
+
+    (void)state;
+    open_with(&sn, settings_of("sn", CONF_ROLE_SUPERNODE));
+    for (int i = 0; i < 2; i++) {
+        open_relay(&relays[i], names[i]);
+        run_until(&relays[i].attached, 1);
+    }
+    conf = settings_of("berlin", CONF_ROLE_GATEWAY);
+    conf->overlay.udp = false;
+    open_with(&berlin, conf);
+    open_node(&paris, "paris");
+    run_until(&berlin.attached, 1);
+    run_until(&paris.attached, 1);
+    run_for_ms(100);
+
+    assert_false(overlay_relaying(sn.overlay, &relaying));
+    call_and_answer(&berlin, &paris, "201@paris");
+    talk(&berlin, &paris, 20);
+    for (int i = 0; i < 100 && tunnels_of(&relays[0]) + tunnels_of(&relays[1]) < 2; i++)
+        run_for_ms(20);
+    assert_int_equal(tunnels_of(&relays[0]), 1);
+    assert_int_equal(tunnels_of(&relays[1]), 1);
+
+    char port[8];
+    snprintf(port, sizeof port, ":%u", address_port(&relays[0].conf->overlay.listen));
+    int used = strstr(berlin.path, port) == NULL;
+    assert_non_null(strstr(berlin.path, "relay"));
+    close_node(&relays[used]);
+    talk(&berlin, &paris, berlin.packets + 30);
+    snprintf(port, sizeof port, ":%u", address_port(&relays[!used].conf->overlay.listen));
+    assert_non_null(strstr(berlin.path, port));
+    hang_up(&paris, &berlin);
+    close_node(&berlin);
+    close_node(&paris);
+    close_node(&relays[!used]);
     close_node(&sn);
 }
 
@@ -910,6 +974,7 @@ int main(void)
         WITH_LOOP(a_call_by_site_with_media_over_udp),
         WITH_LOOP(the_journal_hears_of_the_signalling_and_of_a_warm_path),
         WITH_LOOP(a_call_by_number_over_the_relay),
+        WITH_LOOP(the_standby_relay_takes_over),
         WITH_LOOP(names_that_nobody_serves_end_at_once),
         WITH_LOOP(a_node_of_another_realm_is_refused),
         WITH_LOOP(a_node_whose_time_is_over_is_refused),
