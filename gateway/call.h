@@ -42,7 +42,8 @@ struct call {
     /* for the diagnosis */
     int ended_by;                     /* leg; -1: neither */
     bool has_arrived;                 /* the far node had the offer */
-    bool is_path_lost;                /* the last that was heard of the path */
+    bool is_path_lost;                /* nothing comes by it at all */
+    bool is_far_told, has_far_udp;    /* where it can be reached; a UDP address was among it */
     unsigned moves;                   /* of the path */
     char last_move[JOURNAL_TEXT_MAX]; /* in words */
     int noted_codecs;

@@ -27,14 +27,20 @@ void call_note(struct call *call, enum journal_part part, const char *event, con
 /* ---- overlay ----------------------------------------------------------------------------------
  */
 
+/* The words of overlay/path_*.c. */
 static void learn_from_path(struct call *call, const char *event, const char *text)
 {
-    bool has_moved = strcmp(event, "moved") == 0;
-    call->is_path_lost = strcmp(event, "dead") == 0;
-    if (has_moved)
+    if (strcmp(event, "silent") == 0) {
+        call->is_path_lost = true;
+    } else if (strcmp(event, "heard") == 0) {
+        call->is_path_lost = false;
+    } else if (strcmp(event, "moved") == 0) {
         call->moves++;
-    if (has_moved || call->is_path_lost)
         snprintf(call->last_move, sizeof call->last_move, "%s", text);
+    } else if (strcmp(event, "told") == 0) {
+        call->is_far_told = true;
+        call->has_far_udp |= strstr(text, "udp ") != NULL;
+    }
 }
 
 void call_note_overlay(struct call *call, const char *part, const char *event, const char *text)
@@ -137,10 +143,32 @@ static void facts_of_leg(const struct call *call, int side, struct diagnosis_leg
     };
 }
 
+/* Why media does not go directly over UDP. */
+static const char *reach_of(const struct call *call, const char *path, char text[160])
+{
+    const struct conf_overlay *conf = &call->gateway->conf->overlay;
+    struct overlay_reachability reach = {.class = ""};
+    if (!call->gateway->overlay || strncmp(path, "udp", 3) == 0)
+        return "";
+    if (!conf->udp)
+        return "UDP is switched off at this end (overlay.udp)";
+    if (conf->relay_only)
+        return "this end hides its addresses (overlay.relay_only)";
+    overlay_reachability(call->gateway->overlay, &reach);
+    if (reach.is_udp_blocked)
+        return "UDP is blocked at this end";
+    if (call->is_far_told && !call->has_far_udp)
+        return "the far end named no UDP address (it is blocked there, or hidden)";
+    snprintf(text, 160, "UDP did not get through from one end to the other (this end is %s)",
+             reach.class);
+    return text;
+}
+
 void call_diagnose(const struct call *call, char *text)
 {
     const struct gateway *gateway = call->gateway;
     struct overlay_status status = {.last_error = ""};
+    char reach[160];
     uint64_t end_ms = call->ended_ms ? call->ended_ms : uv_now(gateway->uv);
     struct diagnosis_facts facts = {
         .is_live = call->state != CALL_STATE_ENDING,
@@ -154,9 +182,9 @@ void call_diagnose(const struct call *call, char *text)
         .moves = call->moves,
         .last_move = call->last_move,
         .is_path_lost = call->is_path_lost,
-        .reach = "",
         .no_supernode = "",
     };
+    facts.reach = reach_of(call, facts.path, reach);
     if (gateway->overlay) {
         overlay_status(gateway->overlay, &status);
         facts.no_supernode = overlay_is_attached(gateway->overlay) ? "" : status.last_error;

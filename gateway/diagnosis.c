@@ -219,10 +219,8 @@ static void tell_deaf(const struct diagnosis_facts *facts, int side, struct sent
     char text[ADDRESS_TEXT_MAX];
 
     if (leg->kind == DIAGNOSIS_NODE && !*facts->path) {
-        say(out,
-            "nothing came from %s, because no path to it was ever found: UDP and outgoing TCP "
-            "to a relay must be blocked at one end",
-            leg->name);
+        say(out, "nothing came from %s, because no path to it was ever found%s%s", leg->name,
+            *facts->reach ? ": " : "", facts->reach);
         return;
     }
     if (leg->kind == DIAGNOSIS_NODE) {
@@ -267,10 +265,9 @@ static bool is_path_dead(const struct diagnosis_facts *facts, struct sentence *o
     if (!facts->was_answered || !facts->is_path_lost)
         return false;
     say(out,
-        "The path died (%s) and no other way worked. Something between the sites cut the "
-        "connection%s.",
-        *facts->last_move ? facts->last_move : facts->path,
-        facts->is_live ? "; the call is still looking for another" : "");
+        "The path (%s) died and no other way worked: something between the sites cut the "
+        "connection, or the far node went down.%s",
+        facts->path, facts->is_live ? " Another way is still looked for." : "");
     return true;
 }
 

@@ -47,7 +47,7 @@ struct diagnosis_facts {
     const char *path;             /* in words, as overlay_call_events.on_path; "": none */
     unsigned moves;               /* of the path in this call */
     const char *last_move;        /* in words */
-    bool is_path_lost;            /* the last that was heard of the path */
+    bool is_path_lost;            /* nothing comes by it at all */
     const char *reach; /* why we are not reached directly, in words; "": unknown, or we are */
     const char *no_supernode; /* why none is attached; "": one is */
 };
