@@ -11,8 +11,6 @@
  * ENDING lasts until the media has stopped; then the call frees itself. */
 #include "gateway/call_note.h"
 
-#include "gateway/route.h"
-
 #include "conf/log.h"
 
 #include <errno.h>
@@ -147,17 +145,6 @@ static void start_b(struct call *call, const struct route_result *route,
     set_state(call, CALL_STATE_CALLING, route->route);
 }
 
-static void note_route(struct call *call, const struct route_query *query,
-                       const struct route_result *route)
-{
-    static const char *const kinds[] = {[CONF_TO_OVERLAY] = "the overlay address",
-                                        [CONF_TO_PHONE] = "phone",
-                                        [CONF_TO_SERVICE] = "service"};
-    call_note(call, JOURNAL_ROUTE, "matched", "%s dialled %s%s%s: %s %s, by \"%s\"",
-              call->legs[MEDIA_A].name, query->dialled, query->site ? "@" : "",
-              query->site ? query->site : "", kinds[route->target], route->to, route->route);
-}
-
 static void route_call(struct call *call, const struct route_query *query,
                        const struct leg_caller *caller)
 {
@@ -174,7 +161,7 @@ static void route_call(struct call *call, const struct route_query *query,
     }
     log_info(LOG_GATEWAY, call->id, "%s calls %s: %s (%s)", call->legs[0].name, query->dialled,
              route.to, route.route);
-    note_route(call, query, &route);
+    call_note_route(call, query, &route);
     start_b(call, &route, caller);
 }
 
@@ -354,32 +341,15 @@ void call_leg_path(struct leg *leg, const char *path)
 {
     if (strcmp(leg->path, path) == 0)
         return; /* told again because another call has begun on it */
-    if (!*leg->path)
+    if (!*leg->path && !leg->call->has_noted_way)
         call_note(leg->call, JOURNAL_PATH, "way", "media with %s goes by %s", leg->name, path);
     snprintf(leg->path, sizeof leg->path, "%s", path);
     log_info(LOG_GATEWAY, leg->call->id, "media with %s goes by %s", leg->name, path);
 }
 
-/* What a far end gave as its cause, as it came. */
-static const char *codes(const struct call_cause *cause, char text[48])
-{
-    text[0] = '\0';
-    if (cause->sip_status && cause->q850)
-        snprintf(text, 48, " (SIP %u, Q.850 %u)", cause->sip_status, cause->q850);
-    else if (cause->sip_status || cause->q850)
-        snprintf(text, 48, cause->sip_status ? " (SIP %u)" : " (Q.850 %u)",
-                 cause->sip_status ? cause->sip_status : cause->q850);
-    return text;
-}
-
 void call_leg_ended(struct leg *leg, const struct call_cause *cause)
 {
-    char text[48];
-    if (leg->call->state != CALL_STATE_ENDING) {
-        leg->call->ended_by = (int)leg->side;
-        call_note(leg->call, JOURNAL_CALL, "hung-up", "%s ends it: %s%s", leg->name,
-                  *cause->text ? cause->text : call_reason_name(cause->reason), codes(cause, text));
-    }
+    call_note_hung_up(leg, cause);
     call_end(leg->call, cause);
 }
 
@@ -394,8 +364,7 @@ void call_end(struct call *call, const struct call_cause *cause)
     uv_update_time(call->gateway->uv);
     call->ended_ms = uv_now(call->gateway->uv);
     call->cause = *cause;
-    call_note(call, JOURNAL_CALL, "ended", "the call is over: %s%s%s",
-              call_reason_name(cause->reason), *cause->text ? ", " : "", cause->text);
+    call_note_end(call);
     for (int side = 0; side < 2; side++) {
         struct leg *leg = &call->legs[side];
         if (!leg->is_signalling)

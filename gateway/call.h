@@ -47,6 +47,7 @@ struct call {
     unsigned moves;                   /* of the path */
     char last_move[JOURNAL_TEXT_MAX]; /* in words */
     int noted_codecs;
+    bool has_noted_way;
 };
 
 /* ---- making calls -----------------------------------------------------------------------------

@@ -24,6 +24,53 @@ void call_note(struct call *call, enum journal_part part, const char *event, con
     call_note_at(call, uv_hrtime() / 1000000, part, event, text);
 }
 
+/* ---- the call itself --------------------------------------------------------------------------
+ */
+
+void call_note_route(struct call *call, const struct route_query *query,
+                     const struct route_result *route)
+{
+    static const char *const kinds[] = {[CONF_TO_OVERLAY] = "the overlay address",
+                                        [CONF_TO_PHONE] = "phone",
+                                        [CONF_TO_SERVICE] = "service"};
+    call_note(call, JOURNAL_ROUTE, "matched", "%s dialled %s%s%s: %s %s, by \"%s\"",
+              call->legs[MEDIA_A].name, query->dialled, query->site ? "@" : "",
+              query->site ? query->site : "", kinds[route->target], route->to, route->route);
+}
+
+/* What a far end gave as its cause, as it came. */
+static const char *codes(const struct call_cause *cause, char text[48])
+{
+    text[0] = '\0';
+    if (cause->sip_status && cause->q850)
+        snprintf(text, 48, " (SIP %u, Q.850 %u)", cause->sip_status, cause->q850);
+    else if (cause->sip_status)
+        snprintf(text, 48, " (SIP %u)", cause->sip_status);
+    else if (cause->q850)
+        snprintf(text, 48, " (Q.850 %u)", cause->q850);
+    return text;
+}
+
+void call_note_hung_up(const struct leg *leg, const struct call_cause *cause)
+{
+    struct call *call = leg->call;
+    const char *words = *cause->text ? cause->text : call_reason_name(cause->reason);
+    char text[48];
+    if (call->state == CALL_STATE_ENDING)
+        return;
+    call->ended_by = (int)leg->side;
+    call_note(call, JOURNAL_CALL, "hung-up", "%s ends it: %s%s", leg->name,
+              cause->reason == CALL_NORMAL ? "hung up" : words, codes(cause, text));
+}
+
+void call_note_end(struct call *call)
+{
+    const char *reason = call_reason_name(call->cause.reason), *text = call->cause.text;
+    bool says_more = *text && strcmp(text, reason) != 0;
+    call_note(call, JOURNAL_CALL, "ended", "the call is over: %s%s%s", reason,
+              says_more ? ", " : "", says_more ? text : "");
+}
+
 /* ---- overlay ----------------------------------------------------------------------------------
  */
 
@@ -34,9 +81,12 @@ static void learn_from_path(struct call *call, const char *event, const char *te
         call->is_path_lost = true;
     } else if (strcmp(event, "heard") == 0) {
         call->is_path_lost = false;
+    } else if (strcmp(event, "chosen") == 0) {
+        call->has_noted_way = true;
     } else if (strcmp(event, "moved") == 0) {
+        call->has_noted_way = true;
         call->moves++;
-        snprintf(call->last_move, sizeof call->last_move, "%s", text);
+        snprintf(call->last_move, sizeof call->last_move, "moved %s", text);
     } else if (strcmp(event, "told") == 0) {
         call->is_far_told = true;
         call->has_far_udp |= strstr(text, "udp ") != NULL;
@@ -50,7 +100,11 @@ void call_note_overlay(struct call *call, const char *part, const char *event, c
         learn_from_path(call, event, text);
     else if (strcmp(event, "arrived") == 0)
         call->has_arrived = true;
-    call_note(call, is_path ? JOURNAL_PATH : JOURNAL_OVERLAY, event, "%s", text);
+    const char *verb = !is_path                       ? ""
+                       : strcmp(event, "moved") == 0  ? "moved "
+                       : strcmp(event, "chosen") == 0 ? "media takes "
+                                                      : "";
+    call_note(call, is_path ? JOURNAL_PATH : JOURNAL_OVERLAY, event, "%s%s", verb, text);
 }
 
 /* ---- media ------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 #define GATEWAY_CALL_NOTE_H
 
 #include "gateway/call_internal.h"
+#include "gateway/route.h"
 
 /* A line for the call's journal, now. No secrets. */
 void call_note(struct call *call, enum journal_part part, const char *event, const char *format,
@@ -13,6 +14,12 @@ void call_note(struct call *call, enum journal_part part, const char *event, con
 /* The same with a time of its own (loop time). */
 void call_note_at(struct call *call, uint64_t at_ms, enum journal_part part, const char *event,
                   const char *text);
+/* Where the dialled number led. */
+void call_note_route(struct call *call, const struct route_query *query,
+                     const struct route_result *route);
+/* A far end ends the call, with this cause; call->cause is why it is over. */
+void call_note_hung_up(const struct leg *leg, const struct call_cause *cause);
+void call_note_end(struct call *call);
 /* What overlay/ says of the call: a line, and what it means for the diagnosis. */
 void call_note_overlay(struct call *call, const char *part, const char *event, const char *text);
 /* Which codecs the two ends speak, when that is new. */

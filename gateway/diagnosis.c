@@ -302,9 +302,10 @@ static bool is_interrupted(const struct diagnosis_facts *facts, struct sentence 
     say(out, "Sound from %s was interrupted %u time%s, at most for %u ms", worst->name,
         worst->stats->gaps, worst->stats->gaps == 1 ? "" : "s",
         worst->stats->longest_gap_us / 1000);
-    if (worst->kind == DIAGNOSIS_NODE && facts->moves > 0)
-        say(out, ", and the path moved %u time%s (last: %s).", facts->moves,
-            facts->moves == 1 ? "" : "s", facts->last_move);
+    if (worst->kind == DIAGNOSIS_NODE && facts->moves == 1)
+        say(out, "; the path %s.", facts->last_move);
+    else if (worst->kind == DIAGNOSIS_NODE && facts->moves > 0)
+        say(out, "; the path moved %u times, the last time it %s.", facts->moves, facts->last_move);
     else if (worst->kind == DIAGNOSIS_NODE)
         say(out, " on %s; `sallyport why` at the other site tells whether it came from its phone.",
             facts->path);

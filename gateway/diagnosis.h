@@ -46,7 +46,7 @@ struct diagnosis_facts {
     bool has_arrived;             /* the far node had the offer */
     const char *path;             /* in words, as overlay_call_events.on_path; "": none */
     unsigned moves;               /* of the path in this call */
-    const char *last_move;        /* in words */
+    const char *last_move;        /* in words: "moved from … to …: why" */
     bool is_path_lost;            /* nothing comes by it at all */
     const char *reach; /* why we are not reached directly, in words; "": unknown, or we are */
     const char *no_supernode; /* why none is attached; "": one is */

@@ -68,7 +68,7 @@ static void on_news(struct path_letter *letter)
     if (path->live.current)
         path_check_hurry(path->live.current, now_ms);
     if (news->theirs[0])
-        path_live_note(path, "told", "it can be reached at: %s", news->theirs);
+        path_live_note(path, "told", "the far end can be reached at: %s", news->theirs);
     if (news->ours[0])
         path_live_note(path, "named", "we can be reached at: %s", news->ours);
     path_choice_report(path);

@@ -218,9 +218,14 @@ static void sound_that_went_wrong_says_where(void **state)
     stats[1].gaps = 1;
     check("Sound from 301@paris was interrupted 1 time, at most for 280 ms on udp 192.0.2.1:4000");
     facts.moves = 1;
-    facts.last_move = "from udp to relay: silent for 300 ms";
-    check("Sound from 301@paris was interrupted 1 time, at most for 280 ms, and the path moved 1 "
-          "time (last: from udp to relay: silent for 300 ms).");
+    facts.last_move = "moved from udp to relay: silent for 300 ms";
+    check(
+        "Sound from 301@paris was interrupted 1 time, at most for 280 ms; the path moved from udp "
+        "to relay: silent for 300 ms.");
+    facts.moves = 3;
+    check(
+        "Sound from 301@paris was interrupted 1 time, at most for 280 ms; the path moved 3 times, "
+        "the last time it moved from udp");
     stats[0].longest_gap_us = 2000000;
     stats[0].gaps = 7;
     check("Sound from 201 was interrupted 7 times, at most for 2000 ms: the network between");
