@@ -8,8 +8,9 @@
 #define CONCEAL_MAX 10
 /* Sound that is missing is waited for at least so long before it is made up. */
 #define WAIT_MIN_US 10000
-/* A single packet is no longer than this. */
-#define FRAME_MAX_MS 120
+/* A longer hole is left open: by now its time is over at the receiver behind us, and sound that is
+ * made up for it would only push back what follows. No single packet is longer either. */
+#define HOLE_MAX_MS 120
 /* A leap of the timestamps beyond that is another time line, not a pause. */
 #define PAUSE_MAX_S 10
 
@@ -103,8 +104,8 @@ static void conceal(struct decode *decode, const struct jitter_packet *next, int
                     uint64_t now_us)
 {
     int16_t pcm[CODEC_SAMPLES_MAX];
-    int32_t units = (int32_t)(next->rtp.timestamp - decode->due) / missing;
-    if (!decode->running || units <= 0 || units > FRAME_MAX_MS * decode->clock_hz / 1000 ||
+    int32_t hole = (int32_t)(next->rtp.timestamp - decode->due), units = hole / missing;
+    if (!decode->running || units <= 0 || hole > HOLE_MAX_MS * decode->clock_hz / 1000 ||
         decode->concealed >= CONCEAL_MAX)
         return; /* it carried no sound, or a pause lies in the hole */
     int samples = samples_of(decode, units);

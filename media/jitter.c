@@ -10,6 +10,8 @@
 /* A packet is before its time by so much: less is jitter, more is another time line. */
 #define EARLY_MIN_US 5000
 #define EARLY_MAX_US 1000000
+/* So many in a row do not come late, they are gone: a way has died. */
+#define LONG_HOLE 4
 /* A number so far from the one that is due belongs to another stream: start again there. */
 #define LEAP 256
 
@@ -195,7 +197,12 @@ int jitter_put(struct jitter *jitter, enum jitter_kind kind, const struct rtp_he
 
 static uint64_t deadline_us(const struct jitter *jitter, uint64_t since)
 {
-    uint64_t natural = natural_us(jitter, since), waited = since + jitter->wait_us;
+    uint16_t first = jitter->slot[jitter->order[0]].rtp.sequence;
+    if (jitter->has_lost && jitter->lost_up_to == first)
+        return since; /* the others of this hole were waited for already */
+    uint64_t natural = natural_us(jitter, since);
+    uint64_t waited =
+        since + (ahead(jitter, first) >= LONG_HOLE ? jitter->wait_min_us : jitter->wait_us);
     return natural > waited ? natural : waited;
 }
 
@@ -221,11 +228,13 @@ enum jitter_result jitter_get(struct jitter *jitter, uint64_t now_us,
     if (now_us < deadline_us(jitter, since) && jitter->held < JITTER_SLOTS - 1)
         return JITTER_NOTHING;
     *missing = hole;
+    if (!jitter->has_lost || jitter->lost_up_to != first->rtp.sequence)
+        shrink(jitter); /* once for a hole */
     jitter->has_lost = true;
     jitter->lost = jitter->next;
+    jitter->lost_up_to = first->rtp.sequence;
     jitter->lost_us = now_us;
     jitter->waited_us = (uint32_t)(now_us - since);
     jitter->next++;
-    shrink(jitter);
     return JITTER_LOST;
 }

@@ -8,7 +8,7 @@
  *     (the path moved to a faster way): those are waited for until its own time, so nothing is
  *     delayed by more than the slower way did before. At most JITTER_WAIT_MAX_MS.
  *   - Else it waits for as long as packets were seen to come late on this path (adaptive, not below
- *     `wait_min_us`).
+ *     `wait_min_us`), or for `wait_min_us` only when many are missing in a row.
  *
  * Then the missing one is declared lost. One that comes after that is late; it stretches the wait
  * for the next gap.
@@ -42,11 +42,11 @@ struct jitter {
     int clock_hz;
     uint32_t wait_min_us;
     bool started;
-    uint16_t next;      /* sequence number that is due */
-    uint32_t wait_us;   /* for a missing one */
-    uint64_t lost_us;   /* when `lost` was declared lost … */
-    uint32_t waited_us; /* … after so long */
-    uint16_t lost;
+    uint16_t next;             /* sequence number that is due */
+    uint32_t wait_us;          /* for a missing one */
+    uint64_t lost_us;          /* when `lost` was declared lost … */
+    uint32_t waited_us;        /* … after so long */
+    uint16_t lost, lost_up_to; /* the packet behind the hole it was in */
     bool has_lost;
     bool has_passed; /* the sound handed out last: its timestamp, and when it came */
     uint32_t passed;

@@ -21,6 +21,13 @@
  * are delivered on the control thread, never from inside a call into this folder. Only inbox.c
  * crosses threads. Nothing allocates, locks or logs per packet.
  *
+ * Order and lateness: what comes in order goes on at once, so a clean path has no added delay.
+ * Packets that overtook others wait for them until their own time (at most 200 ms). From a PEER
+ * leg, packets that come more than 150 ms later than usual (a stalled TCP connection lets go of
+ * them) are dropped and counted as late; a lasting change of the path's length is no lateness. To a
+ * PEER leg, packets are sent twice while losses are reported that the codec's own redundancy does
+ * not cover; doubles, from there or by way of two paths, cost the receiver next to nothing.
+ *
  * RTP from a phone is accepted from the address that SDP named, or, inside a short learning window
  * after each media_bridge_set that changes `remote`, from the first address that sends several
  * well-formed consecutive packets of an expected payload type; after that never from a stranger

@@ -167,6 +167,20 @@ static void a_hole_is_given_up_after_a_while(void **state)
     assert_string_equal(drain(102), "5 ");
 }
 
+/* A way died, and another took over: what is missing is gone. */
+static void a_long_hole_is_given_up_sooner(void **state)
+{
+    (void)state;
+    put(1, 0);
+    drain(0);
+    put(11, 200);
+    assert_string_equal(drain(209), "");
+    assert_string_equal(drain(210), "x9 x8 x7 x6 x5 x4 x3 x2 x1 11 ");
+    put(14, 260);
+    assert_string_equal(drain(270), "");
+    assert_string_equal(drain(290), "x2 x1 14 ");
+}
+
 static void the_wait_follows_the_path(void **state)
 {
     uint16_t sequence = 1;
@@ -257,6 +271,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_loss_costs_a_forwarder_no_time, fresh, done),
         cmocka_unit_test_setup_teardown(disorder_is_put_right, fresh, done),
         cmocka_unit_test_setup_teardown(a_hole_is_given_up_after_a_while, fresh, done),
+        cmocka_unit_test_setup_teardown(a_long_hole_is_given_up_sooner, fresh, done),
         cmocka_unit_test_setup_teardown(the_wait_follows_the_path, fresh, done),
         cmocka_unit_test_setup_teardown(a_full_house_gives_up_at_once, fresh, done),
         cmocka_unit_test_setup_teardown(a_leap_begins_anew, fresh, done),
