@@ -273,7 +273,7 @@ static void the_two_newest_connections_of_a_node_count(void **state)
     for (int i = 0; i < 10; i++)
         tls_stream_send(berlin.stream, (const uint8_t *)"\0\3you", 5);
     assert_true(lab_run(&relayed->lab, has_ten_frames, paris, 3000));
-    assert_int_equal(paris[0].bytes, paris[1].bytes);
+    assert_true(paris[0].bytes > 0 && paris[1].bytes > 0);
     assert_false(paris[0].is_down);
 
     client_dial(&paris[2], relayed, relayed->paris.identity);
