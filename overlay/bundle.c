@@ -65,15 +65,16 @@ unsigned bundle_count(const struct bundle *bundle)
 }
 
 /* The connection for the next packet; they take turns when none is more behind than another. NULL:
- * the kernel takes no more on any. */
-static struct bundle_stream *choose(struct bundle *bundle, uint64_t now_ms)
+ * the kernel takes no more on any. `but` is not asked. */
+static struct bundle_stream *choose(struct bundle *bundle, const struct bundle_stream *but,
+                                    uint64_t now_ms)
 {
     struct bundle_stream *best = NULL;
     uint64_t best_ms = 0;
 
     for (unsigned i = 1; i <= BUNDLE_PLACES; i++) {
         struct bundle_stream *one = &bundle->streams[(bundle->last + i) % BUNDLE_PLACES];
-        if (!is_active(one) || tls_stream_is_stalled(one->stream))
+        if (one == but || !is_active(one) || tls_stream_is_stalled(one->stream))
             continue;
         uint64_t ms = behind_ms(one, now_ms);
         if (!best || ms < best_ms) {
@@ -105,7 +106,7 @@ static void drain(struct bundle *bundle)
     const uint8_t *frame;
     size_t bytes;
 
-    while (!stream_queue_is_empty(&bundle->queue) && (one = choose(bundle, now_ms)) &&
+    while (!stream_queue_is_empty(&bundle->queue) && (one = choose(bundle, NULL, now_ms)) &&
            (frame = stream_queue_peek(&bundle->queue, now_ms, &bytes))) {
         send_frame(one, frame, bytes, now_ms); /* one that fails is told by on_down */
         stream_queue_pop(&bundle->queue);
@@ -122,10 +123,14 @@ int bundle_send(struct bundle *bundle, const uint8_t *packet, size_t bytes)
         return -EMSGSIZE;
     if (bundle_count(bundle) == 0)
         return -ENOTCONN;
-    if (!(one = choose(bundle, now_ms)))
+    if (!(one = choose(bundle, NULL, now_ms)))
         return stream_queue_put(&bundle->queue, packet, bytes, now_ms);
+    bool is_doubled = bundle_double_is_wanted(bundle, now_ms);
     stream_frame_length(frame, bytes);
     memcpy(frame + STREAM_LENGTH_BYTES, packet, bytes);
+    struct bundle_stream *second = is_doubled ? choose(bundle, one, now_ms) : NULL;
+    if (second)
+        send_frame(second, frame, STREAM_LENGTH_BYTES + bytes, now_ms);
     return send_frame(one, frame, STREAM_LENGTH_BYTES + bytes, now_ms);
 }
 
@@ -182,7 +187,8 @@ static void take(struct bundle_stream *one, const uint8_t *data, size_t bytes)
     int got;
 
     while ((got = stream_frames_next(&one->frames, &data, &bytes, &packet, &packet_bytes)) > 0)
-        bundle->events->on_packet(bundle->ctx, packet, packet_bytes);
+        if (!bundle_double_is_seen(one, packet, packet_bytes))
+            bundle->events->on_packet(bundle->ctx, packet, packet_bytes);
     if (got < 0)
         lose(one, "it sent a frame that is too long");
 }
@@ -259,6 +265,8 @@ static void place(struct bundle_stream *one, struct tls_stream *stream)
     one->stream = stream;
     one->number = one->bundle->next_number++;
     tls_stream_limit_unsent(stream, UNSENT_BYTES);
+    tls_stream_line(stream, &one->line);
+    one->least_round_trip_us = one->line.round_trip_us;
 }
 
 void bundle_add(struct bundle *bundle, struct tls_stream *stream)

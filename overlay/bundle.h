@@ -7,6 +7,10 @@
  * stays short; a packet that no connection takes waits in one queue, which forgets what is too old
  * (stream.h), for whichever is free first.
  *
+ * TCP finds a loss by what comes after it. Where little comes after it, as with a few calls, that
+ * takes long: on a line that loses, a thin stream of packets goes over both connections
+ * (bundle_double.c), and the receiving bundle drops what it has had.
+ *
  * Both ends use it, whoever dialled (bundle_dial.h). Thread: that of the streams' loop.
  */
 #ifndef OVERLAY_BUNDLE_H
@@ -42,6 +46,14 @@ struct bundle_mark {
     uint64_t sent_ms;
 };
 
+/* The end of a packet that has come: of SRTP and of what we sign the part that makes it unique. */
+#define BUNDLE_TAIL_BYTES 16
+#define BUNDLE_SEEN 256
+struct bundle_seen {
+    uint8_t tail[BUNDLE_TAIL_BYTES];
+    uint8_t from; /* the place of its connection, from 1 on; 0: none has come */
+};
+
 struct bundle_stream {
     struct bundle *bundle;
     struct tls_stream *stream; /* NULL: none */
@@ -51,6 +63,8 @@ struct bundle_stream {
     struct stream_frames frames;
     struct bundle_mark marks[BUNDLE_MARKS]; /* what is not acknowledged yet, oldest first */
     unsigned first_mark, mark_count;
+    struct tls_line line; /* when it was last looked */
+    uint32_t least_round_trip_us;
     uint64_t asked_ms; /* when it was last looked which of them are acknowledged */
 };
 
@@ -62,6 +76,13 @@ struct bundle {
     struct stream_queue queue;
     unsigned last; /* that was sent on */
     uint64_t next_number;
+    struct bundle_loss {
+        uint64_t looked_ms; /* for what was lost */
+        uint64_t double_until_ms;
+        uint64_t second_ms; /* when this second began */
+        unsigned packets;   /* sent in it */
+    } loss;
+    struct bundle_seen seen[BUNDLE_SEEN];
 };
 
 /* `host` is copied. */
@@ -92,5 +113,11 @@ void bundle_drop_behind(struct bundle *bundle, uint64_t behind_ms);
 unsigned bundle_count(const struct bundle *bundle);
 /* Sends the packet now, or keeps it. -EMSGSIZE, -ENOTCONN, -ENOMEM. */
 int bundle_send(struct bundle *bundle, const uint8_t *packet, size_t bytes);
+
+/* bundle_double.c; private to bundle*.c */
+/* Shall the packet that is being sent go over a second connection as well? */
+bool bundle_double_is_wanted(struct bundle *bundle, uint64_t now_ms);
+/* Has this packet come over another connection already? Remembers it. */
+bool bundle_double_is_seen(struct bundle_stream *one, const uint8_t *packet, size_t bytes);
 
 #endif

@@ -319,6 +319,20 @@ static size_t ask_kernel(const struct tls_stream *stream, unsigned long question
     return (size_t)bytes;
 }
 
+void tls_stream_line(const struct tls_stream *stream, struct tls_line *line)
+{
+    struct tcp_info info;
+    socklen_t length = sizeof info;
+    uv_os_fd_t fd;
+
+    memset(line, 0, sizeof *line);
+    if (!stream->tcp || uv_fileno((uv_handle_t *)stream->tcp, &fd) < 0 ||
+        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0)
+        return;
+    line->resent = info.tcpi_total_retrans;
+    line->round_trip_us = info.tcpi_rtt;
+}
+
 size_t tls_stream_queued(const struct tls_stream *stream)
 {
     return waiting(stream) + ask_kernel(stream, SIOCOUTQNSD);

@@ -56,6 +56,12 @@ size_t tls_stream_queued(const struct tls_stream *stream);
  * acknowledged (SIOCOUTQ). Their difference is what is on its way. */
 uint64_t tls_stream_sent(const struct tls_stream *stream);
 uint64_t tls_stream_acknowledged(const struct tls_stream *stream);
+/* How the line is, as far as the kernel has seen it. */
+struct tls_line {
+    uint32_t resent; /* segments, ever: they or their acknowledgements were lost */
+    uint32_t round_trip_us;
+};
+void tls_stream_line(const struct tls_stream *stream, struct tls_line *line);
 /* For voice: the kernel takes no more once so many bytes are unsent (TCP_NOTSENT_LOWAT); the rest
  * waits here, and on_drain tells when it is gone. Once up. */
 void tls_stream_limit_unsent(struct tls_stream *stream, unsigned bytes);

@@ -377,8 +377,16 @@ static inline void lab_do_send(void *arg)
 {
     struct lab_send *send = arg;
 
-    for (int i = 0; i < send->count; i++)
-        send->result = paths_send(send->path, send->packet, send->bytes);
+    static atomic_uint number;
+    uint8_t packet[2048];
+
+    /* no two are the same, as with SRTP */
+    memcpy(packet, send->packet, send->bytes);
+    for (int i = 0; i < send->count; i++) {
+        unsigned next = atomic_fetch_add(&number, 1);
+        memcpy(packet + send->bytes - 1 - sizeof next, &next, sizeof next);
+        send->result = paths_send(send->path, packet, send->bytes);
+    }
 }
 
 static inline void lab_rtp(uint8_t packet[172], uint32_t ssrc, uint8_t last)

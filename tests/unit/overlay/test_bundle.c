@@ -291,6 +291,8 @@ static int say(struct pair *pair)
     uint8_t packet[172] = {0};
 
     memcpy(packet, &pair->sent, sizeof pair->sent);
+    memcpy(packet + sizeof packet - 8, &pair->sent, sizeof pair->sent);
+    packet[sizeof packet - 1] = (uint8_t)pair->sent;
     pair->sent_ns[pair->sent++] = uv_hrtime();
     return bundle_send(&pair->bundle, packet, sizeof packet);
 }
@@ -385,6 +387,80 @@ static void too_long_a_frame_ends_its_connection_only(void **state)
     assert_int_equal(bundle_count(&pair->bundle), 1);
     talk(pair, 3);
     assert_true(run(pair, has_heard_all, 1000));
+}
+
+/* ---- twice ------------------------------------------------------------------------------------
+ */
+
+/* As after a segment that was sent again. */
+static void note_loss(struct pair *pair)
+{
+    pair->bundle.loss.double_until_ms = uv_now(&pair->loop) + 10000;
+}
+
+static bool has_heard_100_twice(struct pair *pair)
+{
+    return pair->heard == 200;
+}
+
+static void on_a_line_that_loses_packets_go_twice(void **state)
+{
+    struct pair *pair = *state;
+
+    assert_true(run(pair, is_full, 3000));
+    note_loss(pair);
+    talk(pair, 100);
+    assert_true(run(pair, has_heard_100_twice, 1000));
+    assert_int_equal(pair->servers[0].packets, 100);
+    assert_int_equal(pair->servers[1].packets, 100);
+}
+
+/* What comes close behind tells TCP of a loss soon enough. */
+static void a_thick_stream_goes_once(void **state)
+{
+    struct pair *pair = *state;
+
+    assert_true(run(pair, is_full, 3000));
+    note_loss(pair);
+    for (int i = 0; i < 100; i++) {
+        for (int burst = 0; burst < 20; burst++)
+            assert_int_equal(say(pair), 0);
+        run(pair, NULL, 1);
+    }
+    assert_true(run(pair, has_heard_the_newest, 1000));
+    run(pair, NULL, 50);
+    /* 250 of them for each second that has begun */
+    assert_in_range(pair->heard, 2000, 2000 + 3 * 250);
+}
+
+/* What has come over one connection is not taken from the other one; from the same one it is, and
+ * short ones cannot be told apart. */
+static void what_comes_twice_is_taken_once(void **state)
+{
+    static const uint8_t voice[] = "\0\x18....a packet of voice..", same[] = "\0\4....";
+    static const struct {
+        const uint8_t *frame;
+        size_t bytes;
+        int servers[2];
+        unsigned heard;
+    } cases[] = {{voice, 26, {0, 1}, 1}, {voice, 26, {1, 1}, 2}, {same, 6, {0, 1}, 2}};
+    struct pair *pair = *state;
+
+    assert_true(run(pair, is_full, 3000));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint8_t frame[32];
+
+        memcpy(frame, cases[i].frame, cases[i].bytes);
+        memset(frame + 2, 0, 4); /* its number */
+        if (cases[i].bytes > 6)
+            frame[cases[i].bytes - 1] = (uint8_t)i;
+        pair->heard = 0;
+        for (int k = 0; k < 2; k++) {
+            tls_stream_send(pair->servers[cases[i].servers[k]].stream, frame, cases[i].bytes);
+            run(pair, NULL, 20);
+        }
+        assert_int_equal(pair->heard, cases[i].heard);
+    }
 }
 
 /* ---- connections ------------------------------------------------------------------------------
@@ -506,6 +582,9 @@ int main(void)
         TEST(one_that_stalls_does_not_hold_up_the_other),
         TEST(with_both_stalled_one_queue_waits_for_the_first),
         TEST(too_long_a_frame_ends_its_connection_only),
+        TEST(on_a_line_that_loses_packets_go_twice),
+        TEST(a_thick_stream_goes_once),
+        TEST(what_comes_twice_is_taken_once),
         TEST(a_lost_one_is_dialled_again_while_the_other_carries_on),
         TEST(doubt_brings_a_fresh_one),
         TEST(dead_ones_are_replaced),
