@@ -163,6 +163,7 @@ void attach_connected(struct core *core, struct peer *peer)
     hello.relay = core->relays.is_offered;
     if (core->is_supernode || hello.relay)
         hello.address = core->address;
+    peer->told_digest = hello.relay; /* not that there are none */
     hello.software = (char *)"sallyport/0.1";
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_HELLO;
     envelope.hello = &hello;

@@ -127,6 +127,9 @@ void core_relay_measured(struct core *core, const char *address, uint32_t round_
  * last. Returns how many (of `max`, at most CORE_RELAYS_MAX). */
 #define CORE_RELAYS_MAX 4
 int core_take_relays(const struct core *core, struct core_relay *out, int max);
+/* Our own relay, if the core has that role: others are told of it (at first they are), or not any
+ * more, because nobody could reach it. */
+void core_relay_offer(struct core *core, bool is_offered);
 /* How busy our own relay is, in per cent: others are told when it has changed enough. */
 void core_relay_load(struct core *core, unsigned load);
 

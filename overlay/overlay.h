@@ -7,7 +7,7 @@
  *
  * A `struct overlay_call` is one call to or from another node, signalled end to end sealed over
  * those connections. Its media travels on a *path*: one per pair of nodes and worker, over UDP when
- * the addresses can reach each other, else through a relay over outgoing TCP.
+ * the addresses can reach each other, else through a relay, by UDP or over outgoing TCP.
  *
  *   outgoing: overlay_call_new -> on_media? -> on_ringing? -> on_answer | on_end
  *   incoming: on_offer -> overlay_call_accept -> ring? -> progress? -> answer | end

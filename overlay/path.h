@@ -5,7 +5,8 @@
  *
  *   UDP    one dual-stack socket per worker, for all paths; STUN Binding (RFC 8489) with
  *          MESSAGE-INTEGRITY-SHA256 under the path's key is the check; a way is used once it is
- * proved RELAY  a TLS connection to the relay, RFC 4571 frames, queue bounded by age (stream.h)
+ *          proved
+ *   RELAY  TLS connections to the relay (bundle.h), and UDP to it when that works (path_channel.h)
  *
  * The best proved way is used: UDP before RELAY. Packets that come in are given to the listener of
  * their SSRC whatever way they took: SRTP proves them.

@@ -71,8 +71,13 @@ static void on_lost(void *ctx, const char *why)
 
     complain(relay, why);
     bundle_dial_lost(&relay->dial, now_of(relay));
-    if (bundle_count(&relay->bundle) == 0 && !relay->channel.is_bound)
-        relay->way.is_up = relay->way.is_proved = false;
+    if (bundle_count(&relay->bundle) == 0) {
+        /* Most likely the relay has gone. By UDP one does not hear of that: it is asked. */
+        relay->way.is_up = relay->channel.is_bound;
+        relay->way.is_proved = false;
+        if (relay->way.is_up)
+            path_check_hurry(&relay->way, now_of(relay));
+    }
     path_choice_make(relay->way.path, why);
     path_live_wake(relay->way.path);
 }

@@ -54,9 +54,12 @@ void paths_take_relays(struct path *path, int max, const struct candidate_path *
     path->control.relay_count = 0;
     if (settings->take_relays)
         count = settings->take_relays(settings->take_relays_ctx, relays, max);
+    struct candidate_policy policy = {.is_loopback_allowed = paths_is_loopback_realm(path->paths)};
     for (int i = 0; i < count; i++) {
         struct candidate *candidate = &path->control.relays[path->control.relay_count];
 
+        if (!candidate_host_is_plausible(relays[i].address, &policy))
+            continue; /* it has told its supernode nonsense */
         fill(path, &relays[i], candidate);
         if (!is_among(theirs, candidate))
             path->control.relay_count++;

@@ -302,6 +302,17 @@ void relays_open(struct core *core)
         gather(core);
 }
 
+void core_relay_offer(struct core *core, bool is_offered)
+{
+    struct relays *relays = &core->relays;
+
+    is_offered = is_offered && (core->roles & CONF_ROLE_RELAY) && core->address[0];
+    if (relays->is_offered == is_offered)
+        return;
+    relays->is_offered = is_offered;
+    changed(core);
+}
+
 void core_relay_load(struct core *core, unsigned load)
 {
     struct relays *relays = &core->relays;

@@ -120,6 +120,31 @@ static void nodes_of_two_supernodes_find_each_other(uint64_t seed)
     scene_close(&scene);
 }
 
+static int relays_known(const struct sim_node *node)
+{
+    struct core_relay relays[CORE_RELAYS_MAX];
+
+    return core_take_relays(node->core, relays, CORE_RELAYS_MAX);
+}
+
+/* Each gateway hears of the relays of both supernodes, whichever it is attached to, and of the end
+ * of one within seconds. */
+static void relays_are_known_everywhere(uint64_t seed)
+{
+    struct scene scene;
+
+    scene_open_apart(&scene, seed);
+    world_run(&scene.world, 3000);
+    sim_check(&scene.world, relays_known(scene.berlin) == 2 && relays_known(scene.paris) == 2);
+    sim_node_stop(scene.two);
+    world_run(&scene.world, 3000);
+    sim_check(&scene.world, relays_known(scene.berlin) == 1);
+    sim_node_start(scene.two);
+    world_run(&scene.world, 60000);
+    sim_check(&scene.world, relays_known(scene.berlin) == 2 && relays_known(scene.paris) == 2);
+    scene_close(&scene);
+}
+
 /* Each supernode has one seat for strangers, so each gateway stays at its own. */
 static void a_route_takes_two_supernodes(uint64_t seed)
 {
@@ -346,6 +371,7 @@ int main(int argc, char **argv)
     scene_seeds(argc, argv, "dead-already", the_home_was_dead_already, 10);
     scene_seeds(argc, argv, "all-gone", all_supernodes_are_gone_while_a_call_is_up, 3);
     scene_seeds(argc, argv, "pair", nodes_of_two_supernodes_find_each_other, 10);
+    scene_seeds(argc, argv, "relays", relays_are_known_everywhere, 10);
     scene_seeds(argc, argv, "two-hops", a_route_takes_two_supernodes, 5);
     scene_seeds(argc, argv, "itself", a_supernode_serves_itself, 5);
     scene_seeds(argc, argv, "restart", everything_restarts, 20);

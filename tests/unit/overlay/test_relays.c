@@ -342,6 +342,26 @@ static void a_relay_tells_its_load_when_it_has_changed(void **state)
     stand_finish(&stand);
 }
 
+static void a_relay_that_cannot_be_reached_is_told_of_no_more(void **state)
+{
+    struct stand stand;
+
+    (void)state;
+    open_node(&stand, rome, CONF_ROLE_RELAY);
+    stand_welcome(&stand, stand.dialled[0], hub);
+    core_relay_offer(stand.core, false);
+    stand_run(&stand, 3000);
+    assert_string_equal(told(&stand, stand.dialled[0]), "");
+    stand_welcome(&stand, stand.dialled[1], other);
+    assert_false(
+        stand_sent(&stand, stand.dialled[1], SALLYPORT__ENVELOPE__BODY_HELLO)->hello->relay);
+    core_relay_offer(stand.core, true);
+    stand_run(&stand, 3000);
+    assert_string_equal(told(&stand, stand.dialled[0]), "rome.example:443 0");
+    assert_string_equal(told(&stand, stand.dialled[1]), "rome.example:443 0");
+    stand_finish(&stand);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,6 +373,7 @@ int main(void)
         cmocka_unit_test(two_supernodes_tell_of_the_same_relay),
         cmocka_unit_test(a_measurement_is_forgotten),
         cmocka_unit_test(a_relay_tells_its_load_when_it_has_changed),
+        cmocka_unit_test(a_relay_that_cannot_be_reached_is_told_of_no_more),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
