@@ -119,13 +119,15 @@ struct conf_overlay {
     char *advertise;                  /* "host:port" told to others; NULL: the listen address */
     char *supernodes[CONF_LISTS_MAX]; /* "host:port", in addition to the enrolment's */
     int supernode_count;
-    char *proxy;       /* "host:port" of an HTTP CONNECT proxy; NULL: none */
-    unsigned roles;    /* of enum conf_role */
-    bool udp;          /* try UDP for media between nodes */
-    uint16_t udp_port; /* of worker 0, +1 per worker; 0: any */
-    bool relay_only;   /* never show own addresses to peers */
-    int relay_kbit;    /* what all relay tunnels together may carry, kbit/s; 0: no limit */
-    int keep_path_s;   /* how long a path stays warm after its last call */
+    char *proxy;                 /* "host:port" of an HTTP CONNECT proxy; NULL: none */
+    unsigned roles;              /* of enum conf_role */
+    bool udp;                    /* try UDP for media between nodes */
+    uint16_t udp_port;           /* of worker 0, +1 per worker; 0: any */
+    bool relay_only;             /* never show own addresses to peers */
+    char *trust[CONF_LISTS_MAX]; /* sites that see our addresses before we answer; "*": all */
+    int trust_count;
+    int relay_kbit;  /* what all relay tunnels together may carry, kbit/s; 0: no limit */
+    int keep_path_s; /* how long a path stays warm after its last call */
 };
 
 /* Challenges shown to phones; the better one first. */

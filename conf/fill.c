@@ -207,6 +207,8 @@ void fill_free(struct loaded *loaded)
         free_route(&conf->routes[i]);
     for (int i = 0; i < conf->overlay.supernode_count; i++)
         free(conf->overlay.supernodes[i]);
+    for (int i = 0; i < conf->overlay.trust_count; i++)
+        free(conf->overlay.trust[i]);
     for (int i = 0; i < loaded->file_count; i++)
         free(loaded->files[i]);
     char *const strings[] = {conf->file,

@@ -44,6 +44,8 @@ value_parse value_address;    /* sockaddr_storage with port */
 value_parse value_ip;         /* sockaddr_storage without port */
 value_parse value_host_port;  /* char *, "host:port" */
 value_parse value_host_ports; /* in struct conf_overlay: supernodes and their count */
+value_parse value_proxy;      /* char *: "host:port" or "user:secret@host:port" */
+value_parse value_sites;      /* in struct conf_overlay: trust and its count */
 value_parse value_listens;    /* in struct conf_sip: listen and its count */
 value_parse value_codecs;     /* struct codec_list */
 value_parse value_roles;      /* unsigned, of enum conf_role */

@@ -129,6 +129,61 @@ void value_host_ports(const struct value *value, void *field)
             overlay->supernodes[overlay->supernode_count++] = strdup(value->texts[i]);
 }
 
+/* With or without http:// before and / behind it. The user and the secret are never shown. */
+void value_proxy(const struct value *value, void *field)
+{
+    const char *text = value->texts[0], *at;
+    char **proxy = field, shown[VALUE_SHOWN_MAX];
+    size_t length;
+
+    text += strncasecmp(text, "http://", 7) == 0 ? 7 : 0;
+    char *copy = strdup(text);
+    if (!copy)
+        return;
+    length = strlen(copy);
+    if (length > 0 && copy[length - 1] == '/')
+        copy[length - 1] = '\0';
+    at = strrchr(copy, '@');
+    if (!is_host_port(at ? at + 1 : copy) || (at && !memchr(copy, ':', (size_t)(at - copy)))) {
+        value_error(value,
+                    "\"%s\" is not HOST:PORT or USER:SECRET@HOST:PORT; write for example "
+                    "\"proxy.example:3128\"",
+                    value_shown(shown, at ? at + 1 : value->texts[0]));
+        explicit_bzero(copy, strlen(copy));
+        free(copy);
+        return;
+    }
+    free(*proxy);
+    *proxy = copy;
+}
+
+/* Replaces the default. */
+void value_sites(const struct value *value, void *field)
+{
+    struct conf_overlay *overlay = field;
+    char shown[VALUE_SHOWN_MAX];
+
+    if (check_count(value) < 0)
+        return;
+    while (overlay->trust_count > 0)
+        free(overlay->trust[--overlay->trust_count]);
+    for (int i = 0; i < value->count; i++) {
+        const char *text = value->texts[i];
+
+        if (strcmp(text, "*") != 0 &&
+            (text[0] == '\0' ||
+             strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") !=
+                 strlen(text))) {
+            value_error(value,
+                        "\"%s\" is no site name; write names such as \"paris\", or \"*\" "
+                        "for all",
+                        value_shown(shown, text));
+            continue;
+        }
+        overlay->trust[overlay->trust_count++] = strdup(text);
+    }
+}
+
 static int parse_listen(const struct value *value, const char *text, struct conf_listen *listen)
 {
     static const char example[] =

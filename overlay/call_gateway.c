@@ -15,7 +15,8 @@ void overlay_call_accept(struct overlay_call *call, const struct overlay_call_ev
     event_release(call);
 }
 
-/* The key and the path go with the first reply. `media` NULL: none is agreed yet. */
+/* The key and the path go with the first reply, news of the path with the Answer. `media` NULL:
+ * none is agreed yet. */
 static int reply(struct overlay_call *call, int body, const struct overlay_media *media)
 {
     Sallyport__CallMessage message = SALLYPORT__CALL_MESSAGE__INIT;
@@ -26,7 +27,7 @@ static int reply(struct overlay_call *call, int body, const struct overlay_media
     Sallyport__Media wire;
     char *codec;
 
-    call_media_init(&wire, call->ssrc_in, call->is_key_told ? NULL : call->our_path);
+    call_media_init(&wire, call->ssrc_in, call->our_path);
     if (media) {
         codec = (char *)codec_name(media->codec);
         wire.codecs = &codec;
@@ -79,12 +80,32 @@ int overlay_call_progress(struct overlay_call *call, const struct overlay_media 
     return error ? error : reply(call, BODY(PROGRESS), media);
 }
 
+/* From now on the caller may know where we are; what it was not told before goes with the Answer.
+ */
+static void show_path(struct overlay_call *call)
+{
+    const struct core_io *io = &call->core->io;
+    struct core_path *ours;
+
+    if (!call->has_path || !io->path_show)
+        return;
+    ours = core_alloc(sizeof *ours);
+    if (io->path_show(io->ctx, call->path, ours) < 0 || ours->bytes == 0) {
+        free(ours);
+        return;
+    }
+    free(call->our_path);
+    call->our_path = ours;
+}
+
 int overlay_call_answer(struct overlay_call *call, const struct overlay_media *media)
 {
     int error = check(call, STATE_OFFERED, media);
 
-    if (!error)
+    if (!error) {
+        show_path(call);
         error = reply(call, BODY(ANSWER), media);
+    }
     if (!error)
         call_set_state(call, STATE_UP, "answered here");
     return error;

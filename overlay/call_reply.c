@@ -123,14 +123,26 @@ static bool take_media(struct overlay_call *call, const Sallyport__Media *wire, 
     return true;
 }
 
-/* The first reply brings the callee's fresh key and its path. */
+static bool take_path(struct overlay_call *call, const Sallyport__Media *media)
+{
+    struct core *core = call->core;
+    struct core_path theirs;
+
+    if (!call->has_path || !core->io.path_learn)
+        return true;
+    call_path_decode(&theirs, media);
+    if (core->io.path_learn(core->io.ctx, call->path, &theirs) == 0)
+        return true;
+    refuse(call, CALL_FAILURE, "the far node's media addresses cannot be used");
+    return false;
+}
+
+/* The first reply brings the callee's fresh key and its path; the Answer perhaps more of that. */
 static bool take_key(struct overlay_call *call, const ProtobufCBinaryData *key,
                      const Sallyport__Media *media)
 {
-    struct core *core = call->core;
-
     if (call->has_far_key)
-        return true;
+        return !media || !media->path || take_path(call, media);
     if (key->len != sizeof call->far_public || !media) {
         refuse(call, CALL_BAD_REQUEST, "the reply has no key");
         return false;
@@ -142,15 +154,7 @@ static bool take_key(struct overlay_call *call, const ProtobufCBinaryData *key,
         return false;
     }
     call->ssrc_out = media->ssrc;
-    if (call->has_path && core->io.path_learn) {
-        struct core_path theirs;
-        call_path_decode(&theirs, media);
-        if (core->io.path_learn(core->io.ctx, call->path, &theirs) < 0) {
-            refuse(call, CALL_FAILURE, "the far node's media addresses cannot be used");
-            return false;
-        }
-    }
-    return true;
+    return take_path(call, media);
 }
 
 static void on_ringing(struct overlay_call *call, const Sallyport__CallMessage *message)

@@ -62,6 +62,8 @@ struct core_io {
     int (*path_accept)(void *ctx, const struct certificate *peer, const struct core_path *theirs,
                        struct core_path *ours, void **path, uint32_t *ssrc_in);
     int (*path_learn)(void *ctx, void *path, const struct core_path *theirs);
+    /* The call is accepted; ours is for the Answer, empty when the caller was told before. */
+    int (*path_show)(void *ctx, void *path, struct core_path *ours);
     bool (*path_is_warm)(void *ctx, void *path);
     void (*path_release)(void *ctx, void *path, uint32_t ssrc_in);
 

@@ -103,6 +103,11 @@ static bool io_path_is_warm(void *ctx, void *path)
     return paths_is_warm(path);
 }
 
+static int io_path_show(void *ctx, void *path, struct core_path *ours)
+{
+    return paths_show(((struct overlay *)ctx)->paths, path, ours);
+}
+
 static void io_path_release(void *ctx, void *path, uint32_t ssrc_in)
 {
     paths_release(((struct overlay *)ctx)->paths, path, ssrc_in);
@@ -243,6 +248,7 @@ void overlay_fill_io(struct overlay *overlay, struct core_io *io)
         .path_accept = io_path_accept,
         .path_learn = io_path_learn,
         .path_is_warm = io_path_is_warm,
+        .path_show = io_path_show,
         .path_release = io_path_release,
         .events = &core_events,
         .events_ctx = overlay,

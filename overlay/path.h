@@ -91,6 +91,9 @@ int paths_accept(struct paths *paths, const struct certificate *peer,
                  const struct core_path *theirs, struct core_path *ours, void **path,
                  uint32_t *ssrc_in);
 int paths_learn(struct paths *paths, void *path, const struct core_path *theirs);
+/* The call is accepted: from now on the far end may know our addresses. `ours` says them when it
+ * could not know them before, else it is empty. */
+int paths_show(struct paths *paths, void *path, struct core_path *ours);
 bool paths_is_warm(const void *path); /* calls before this one have proved a way */
 void paths_release(struct paths *paths, void *path, uint32_t ssrc_in);
 

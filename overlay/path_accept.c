@@ -35,7 +35,8 @@ static void on_frame(void *ctx, struct bind_wait *wait, const uint8_t *frame, si
         return;
     }
     struct path *path = paths_find(paths, id);
-    if (!path || memcmp(path->peer, bind_wait_peer(wait)->node, sizeof path->peer) != 0) {
+    if (!path || !path->control.is_shown ||
+        memcmp(path->peer, bind_wait_peer(wait)->node, sizeof path->peer) != 0) {
         bind_wait_refuse(wait, "no such path");
         return;
     }

@@ -358,6 +358,10 @@ static struct path *admit(struct path_worker *worker, const struct path_way *way
         worker->figures.implausible++;
         return NULL;
     }
+    if (!way && path->live.is_hidden) {
+        worker->figures.check_hidden++;
+        return NULL;
+    }
     return path;
 }
 

@@ -106,6 +106,8 @@ struct path *paths_make(struct paths *paths, const struct paths_birth *birth)
     path->is_leading = memcmp(identity_certificate(paths->settings.identity)->node, path->peer,
                               sizeof path->peer) < 0;
     derive_keys(path, identity_certificate(paths->settings.identity)->node);
+    path->control.is_shown = !birth->is_hidden;
+    path->live.is_hidden = birth->is_hidden;
     path->is_loopback_allowed = paths->is_loopback;
     path->is_loopback_dialled = paths_is_loopback_realm(paths);
     HASH_ADD(control.hh, paths->by_id, id, PATH_ID_BYTES, path);
@@ -383,6 +385,7 @@ void paths_on_ended(struct path_letter *letter)
 
     sodium_memzero(path->key, sizeof path->key);
     free(path->control.peer_der);
+    free(path->control.held);
     free(path);
     paths->alive--;
     stop_when_empty(paths);

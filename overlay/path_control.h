@@ -55,6 +55,7 @@ struct paths_birth {
     uint8_t key[PATH_KEY_BYTES];
     const uint8_t *peer;
     int worker;
+    bool is_hidden; /* the peer may not know our addresses yet */
 };
 struct path *paths_make(struct paths *paths, const struct paths_birth *birth);
 struct path *paths_find(const struct paths *paths, const uint8_t id[PATH_ID_BYTES]);

@@ -33,6 +33,7 @@ static void keep_certificate(struct path *path, const struct certificate *peer)
 struct news {
     struct path_letter letter;
     struct path *path;
+    bool is_hidden;    /* the peer may not know our addresses yet */
     bool is_restarted; /* the peer has: what was proved was proved to another process */
     char ours[NAMED_MAX], theirs[NAMED_MAX]; /* candidates that were named, for the journals */
     int count;
@@ -48,6 +49,7 @@ static void on_news(struct path_letter *letter)
     uint64_t now_ms = uv_now(path->worker->loop);
 
     path->live.wanted_until_ms = now_ms + PATH_WANTED_MS;
+    path->live.is_hidden = news->is_hidden;
     if (news->is_restarted) {
         path->live.seen_number = path->live.seen_mask = 0;
         path_live_distrust(path);
@@ -80,6 +82,7 @@ static struct news *news_new(struct path *path)
     struct news *news = path_letter_new(sizeof *news, on_news);
 
     news->path = path;
+    news->is_hidden = !path->control.is_shown;
     news->signer_bytes = path->control.peer_der_bytes;
     if (news->signer_bytes > 0)
         memcpy(news->signer, path->control.peer_der, news->signer_bytes);
@@ -100,8 +103,10 @@ static int describe(struct news *news, bool with_key, struct core_path *out)
     memcpy(ours.id, path->id, PATH_ID_BYTES);
     memcpy(ours.key, path->key, PATH_KEY_BYTES);
     memcpy(ours.instance, path->paths->instance, PATH_INSTANCE_BYTES);
-    paths_add_tcp(path->paths, &ours);
-    paths_add_own(path, &ours);
+    if (path->control.is_shown) {
+        paths_add_tcp(path->paths, &ours);
+        paths_add_own(path, &ours);
+    }
     if (ours.count > CANDIDATES_MAX - path->control.relay_count)
         ours.count = CANDIDATES_MAX - path->control.relay_count;
     for (int i = 0; i < path->control.relay_count; i++)
@@ -207,6 +212,58 @@ static void judge(struct path *path, const struct candidate_path *theirs, struct
     candidate_list_text(theirs->candidates, theirs->count, news->theirs, sizeof news->theirs);
 }
 
+/* ---- who may know our addresses ----------------------------------------------------------------
+ *
+ * A call attempt must not tell a stranger where we are (Le Blond 2011). As long as the caller's
+ * site is not trusted and the call not accepted, it is told of our relay only, and nothing is sent
+ * to what it has named, relays included: its own would see us.
+ */
+
+static bool is_trusted(const struct paths *paths, const char *site)
+{
+    const struct conf_overlay *conf = paths->settings.conf;
+
+    for (int i = 0; i < conf->trust_count; i++)
+        if (strcmp(conf->trust[i], "*") == 0 || strcasecmp(conf->trust[i], site) == 0)
+            return true;
+    return false;
+}
+
+static void hold(struct path *path, const struct candidate_path *theirs)
+{
+    struct candidate_path *held = malloc(sizeof *held);
+
+    if (!held)
+        return;
+    *held = *theirs;
+    free(path->control.held);
+    path->control.held = held;
+}
+
+static void take_held(struct path *path, struct news *news)
+{
+    if (path->control.held)
+        judge(path, path->control.held, news);
+    free(path->control.held);
+    path->control.held = NULL;
+}
+
+int paths_show(struct paths *paths, void *handle, struct core_path *ours)
+{
+    struct path *path = handle;
+
+    ours->bytes = 0;
+    if (path->control.is_shown)
+        return 0;
+    path->control.is_shown = true;
+    paths_refresh_hosts(paths);
+    struct news *news = news_new(path);
+    take_held(path, news);
+    int err = describe(news, false, ours);
+    path_post_send(path->worker->to_worker, &news->letter);
+    return err;
+}
+
 /* ---- the three steps --------------------------------------------------------------------------
  */
 
@@ -234,7 +291,9 @@ int paths_offer(struct paths *paths, const struct certificate *peer, struct core
 
     keep_certificate(path, peer);
     paths_take_relays(path, PATH_OWN_RELAYS, NULL);
+    path->control.is_shown = true; /* by our own call */
     struct news *news = news_new(path);
+    take_held(path, news);
     add_own_relays(news);
     err = describe(news, true, ours);
     path_post_send(path->worker->to_worker, &news->letter);
@@ -250,7 +309,7 @@ static int accept_path(struct paths *paths, const struct certificate *peer,
                        const struct candidate_path *theirs, struct path **out)
 {
     const struct overlay_workers *workers = paths->settings.workers;
-    struct paths_birth birth = {.peer = peer->node};
+    struct paths_birth birth = {.peer = peer->node, .is_hidden = !is_trusted(paths, peer->site)};
     struct path *path = paths_find(paths, theirs->id);
 
     if (path) {
@@ -290,10 +349,13 @@ int paths_accept(struct paths *paths, const struct certificate *peer, const stru
         return err;
 
     keep_certificate(path, peer);
-    paths_take_relays(path, 1, &theirs);
+    paths_take_relays(path, 1, path->control.is_shown ? &theirs : NULL);
     struct news *news = news_new(path);
     news->is_restarted = note_instance(path, &theirs);
-    judge(path, &theirs, news);
+    if (path->control.is_shown)
+        judge(path, &theirs, news);
+    else
+        hold(path, &theirs);
     add_own_relays(news);
     err = describe(news, false, ours);
     path_post_send(path->worker->to_worker, &news->letter);

@@ -161,13 +161,16 @@ struct path {
         struct candidate relays[PATH_OWN_RELAYS]; /* that we named last */
         int relay_count;
         size_t peer_der_bytes;
-        uint8_t *peer_der; /* the far end's certificate, as it was shown last */
+        uint8_t *peer_der;           /* the far end's certificate, as it was shown last */
+        bool is_shown;               /* the far end may know our addresses */
+        struct candidate_path *held; /* what it named, as long as it may not; NULL: nothing */
         uint8_t peer_instance[PATH_INSTANCE_BYTES]; /* zeros: not known yet */
     } control;
 
     struct { /* worker */
         UT_hash_handle hh;
         uv_timer_t timer;
+        bool is_hidden; /* the far end may not know our addresses: nothing is sent to its own */
         TAILQ_HEAD(, path_way) ways;
         struct path_way *current;   /* that we send on */
         bool is_guess;              /* it was not proved before, and nobody was told */
@@ -268,6 +271,7 @@ struct path_figures {
     uint64_t check_forged;
     uint64_t check_replayed;
     uint64_t channel_unknown; /* by UDP, of no relay that we use */
+    uint64_t check_hidden;    /* of far ends that may not know our addresses yet */
     uint64_t implausible;     /* sources that may not be checked */
     uint64_t checks_sent, checks_answered;
 };

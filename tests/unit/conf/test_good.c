@@ -26,6 +26,8 @@ static void test_defaults(void **state)
     assert_true(conf->overlay.udp);
     assert_int_equal(conf->overlay.udp_port, 0);
     assert_false(conf->overlay.relay_only);
+    assert_int_equal(conf->overlay.trust_count, 1);
+    assert_string_equal(conf->overlay.trust[0], "*");
     assert_int_equal(conf->overlay.keep_path_s, 60);
     assert_int_equal(conf->overlay.relay_kbit, 0);
     assert_int_equal(conf->sip.listen_count, 0);
@@ -54,7 +56,8 @@ static const char whole_file[] =
     "overlay {\n"
     "  listen = \"[::]:443\"  advertise = \"gate.example:443\"\n"
     "  supernodes = { \"a.example:443\", \"192.0.2.7:443\", \"[2001:db8::1]:4430\" }\n"
-    "  proxy = \"proxy.example:3128\"  roles = { \"gateway\", \"supernode\", \"Relay\" }\n"
+    "  proxy = \"http://anna:s3cret@proxy.example:3128/\"  trust = { \"paris\", \"oslo.2\" }\n"
+    "  roles = { \"gateway\", \"supernode\", \"Relay\" }\n"
     "  udp = no  udp_port = 4000  relay_only = on  keep_path = 0s relay_kbit = 50000\n"
     "}\n"
     "sip {\n"
@@ -83,7 +86,9 @@ static void check_overlay(const struct conf *conf)
     assert_string_equal(conf->overlay.advertise, "gate.example:443");
     assert_int_equal(conf->overlay.supernode_count, 3);
     assert_string_equal(conf->overlay.supernodes[2], "[2001:db8::1]:4430");
-    assert_string_equal(conf->overlay.proxy, "proxy.example:3128");
+    assert_string_equal(conf->overlay.proxy, "anna:s3cret@proxy.example:3128");
+    assert_int_equal(conf->overlay.trust_count, 2);
+    assert_string_equal(conf->overlay.trust[1], "oslo.2");
     assert_int_equal(conf->overlay.roles,
                      CONF_ROLE_GATEWAY | CONF_ROLE_SUPERNODE | CONF_ROLE_RELAY);
     assert_false(conf->overlay.udp);

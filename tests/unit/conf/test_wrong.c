@@ -111,8 +111,14 @@ static const struct wrong values[] = {
      "1: media: address \"0.0.0.0\" is no address that a phone can send to; name one of this "
      "machine\n"},
     {"realm { enrolment = \"e\" }\noverlay { proxy = \"http://proxy\" }\n",
-     "2: overlay: proxy \"http://proxy\" is not HOST:PORT; write for example "
-     "\"gate.example:443\"\n"},
+     "2: overlay: proxy \"http://proxy\" is not HOST:PORT or USER:SECRET@HOST:PORT; write for "
+     "example \"proxy.example:3128\"\n"},
+    {"realm { enrolment = \"e\" }\noverlay { proxy = \"anna:s3cret@proxy\" }\n",
+     "2: overlay: proxy \"proxy\" is not HOST:PORT or USER:SECRET@HOST:PORT; write for example "
+     "\"proxy.example:3128\"\n"},
+    {"realm { enrolment = \"e\" }\noverlay { trust = { \"paris\", \"a b\" } }\n",
+     "2: overlay: trust \"a b\" is no site name; write names such as \"paris\", or \"*\" for "
+     "all\n"},
     {"realm { enrolment = \"e\" }\noverlay { supernodes = { \"a:1\", \"b\", \"1.2.3:4\" } }\n",
      "2: overlay: supernodes \"b\" is not HOST:PORT; write for example \"gate.example:443\"\n"
      "2: overlay: supernodes \"1.2.3:4\" is not HOST:PORT; write for example "

@@ -209,6 +209,7 @@ struct lab_node {
     struct lab *lab;
     struct identity *identity;
     struct conf_overlay conf;
+    bool is_wary; /* trusts only whom its conf names; else everybody */
     struct paths *paths;
     void *path; /* of its call */
     uint32_t ssrc_in, ssrc_out;
@@ -262,6 +263,10 @@ static inline int lab_open(struct lab *lab, struct lab_node *node, const char *s
                                       .on_way_ctx = node};
 
     node->lab = lab;
+    if (!node->is_wary) {
+        node->conf.trust[0] = (char *)"*";
+        node->conf.trust_count = 1;
+    }
     if (!node->identity)
         node->identity = fixture_identity(&lab->realm, site, CONF_ROLE_GATEWAY);
     settings.identity = node->identity;
