@@ -96,6 +96,10 @@ static void learn_from_path(struct call *call, const char *event, const char *te
 void call_note_overlay(struct call *call, const char *part, const char *event, const char *text)
 {
     bool is_path = strcmp(part, "path") == 0;
+    /* Said again for each call that begins on this path: no news to one that is up. */
+    if (is_path && call->state == CALL_STATE_UP &&
+        (strcmp(event, "told") == 0 || strcmp(event, "named") == 0))
+        return;
     if (is_path)
         learn_from_path(call, event, text);
     else if (strcmp(event, "arrived") == 0)

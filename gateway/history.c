@@ -127,6 +127,7 @@ void history_add_refused(struct history *history, const struct sip_refused *refu
         summary->created_ms = now_ms;
     }
     summary->times++;
+    summary->latest_ms = now_ms;
     snprintf(text, sizeof text, "INVITE of \"%s\" for %s from %s over %s was refused with %d: %s",
              refused->user, refused->dialled, address_format(&refused->source, source),
              refused->transport == CONF_TCP ? "TCP" : "UDP", refused->status, words[refused->why]);

@@ -34,7 +34,8 @@ struct call_summary {
     struct journal journal;
     char diagnosis[DIAGNOSIS_MAX];
     /* an INVITE that was refused */
-    unsigned times; /* in a row, from the same address; 0: this was a call */
+    uint64_t latest_ms; /* the last time */
+    unsigned times;     /* in a row, from the same address; 0: this was a call */
     enum sip_refusal refusal;
     struct sockaddr_storage source;
 };

@@ -28,7 +28,7 @@ static bool takes(struct search *search, uint64_t created_ms)
 static void on_ended(void *ctx, const struct call_summary *summary)
 {
     struct search *search = ctx;
-    if (!takes(search, summary->created_ms))
+    if (!takes(search, summary->times > 0 ? summary->latest_ms : summary->created_ms))
         return;
     search->ended = summary;
     search->live = NULL;

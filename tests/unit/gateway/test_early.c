@@ -38,6 +38,7 @@ static void check(bool is_early, int result, int progresses, int rings)
     call_leg_media(b);
     assert_int_equal(progressed, progresses);
     assert_int_equal(rang, rings);
+    journal_fini(&call.journal);
 }
 
 static void early_media_is_passed_on(void **state)

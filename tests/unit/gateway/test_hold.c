@@ -70,6 +70,7 @@ static void hold_is_right_in_every_order(void **state)
         press(&call, !resumes_first, MEDIA_SENDRECV);
         assert_int_equal(agreed(&call, 0), MEDIA_SENDRECV);
         assert_int_equal(agreed(&call, 1), MEDIA_SENDRECV);
+        journal_fini(&call.journal);
     }
 }
 
@@ -84,6 +85,7 @@ static void the_held_end_is_told_once(void **state)
     press(&call, MEDIA_A, MEDIA_SENDRECV);
     assert_int_equal(call.legs[MEDIA_B].wanted, MEDIA_SENDRECV);
     assert_int_equal(updates, 2);
+    journal_fini(&call.journal);
 }
 
 int main(void)
