@@ -80,7 +80,8 @@ struct path_way *path_udp_add(struct path *path, const struct sockaddr_storage *
 
     if (found)
         return found;
-    if (!path->worker->socket || !make_room(path, is_seen) || !(udp = calloc(1, sizeof *udp)))
+    if (!path->worker->socket || path->worker->is_hidden || !make_room(path, is_seen) ||
+        !(udp = calloc(1, sizeof *udp)))
         return NULL;
     udp->remote = *remote;
     path_socket_address(path->worker->socket, remote, &udp->wire);

@@ -45,6 +45,19 @@ static bool is_flood(struct path *path)
     return false;
 }
 
+/* By UDP: an answer to one of us, or a check of a far end. */
+static void on_stun(struct path_worker *worker, const struct sockaddr_storage *source,
+                    uint8_t *packet, size_t bytes)
+{
+    if (path_channel_answer(worker, source, packet, bytes) ||
+        (worker->stun && path_stun_receive(worker->stun, source, packet, bytes)))
+        return;
+    if (worker->is_hidden) /* an answer would show where we are */
+        worker->figures.check_unknown++;
+    else
+        path_check_receive(worker, NULL, source, packet, bytes);
+}
+
 void path_worker_receive(struct path_worker *worker, struct path_way *way,
                          const struct sockaddr_storage *source, uint8_t *packet, size_t bytes)
 {
@@ -59,10 +72,10 @@ void path_worker_receive(struct path_worker *worker, struct path_way *way,
         return;
     }
     if (bytes > 0 && packet[0] <= 3) {
-        if (!way && path_channel_answer(worker, source, packet, bytes))
-            return;
-        if (way || !worker->stun || !path_stun_receive(worker->stun, source, packet, bytes))
+        if (way)
             path_check_receive(worker, way, source, packet, bytes);
+        else
+            on_stun(worker, source, packet, bytes);
         return;
     }
     if (bytes == 0 || packet[0] < 128 || packet[0] > 191 ||
@@ -239,7 +252,8 @@ int path_worker_open(struct path_worker *worker, struct paths *paths, int index)
 
     worker->paths = paths;
     worker->index = index;
-    if (!conf->udp || conf->relay_only)
+    worker->is_hidden = conf->relay_only;
+    if (!conf->udp)
         return 0;
     return path_socket_open(conf->udp_port ? (uint16_t)(conf->udp_port + index) : 0,
                             &worker->socket);

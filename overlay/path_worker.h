@@ -280,6 +280,7 @@ struct path_worker {
     struct paths *paths;
     int index;
     struct path_socket *socket; /* NULL: no UDP. Opened on the control thread, then the worker's. */
+    bool is_hidden; /* by our settings: UDP to relays, but never directly to a far end */
     struct path_post *to_worker; /* control thread */
     struct path_letter start, stop;
 

@@ -27,6 +27,16 @@ static int one_by_udp(void **state)
     return set_up(state, true, false, 0);
 }
 
+static int hidden(void **state)
+{
+    struct relayed *relayed = calloc(1, sizeof *relayed);
+
+    relayed->supernode.has_udp = relayed->berlin.conf.udp = relayed->paris.conf.udp = true;
+    relayed->berlin.conf.relay_only = true;
+    *state = relayed;
+    return open_relayed(relayed, CONF_ROLE_SUPERNODE | CONF_ROLE_RELAY);
+}
+
 static int with_a_cap(void **state)
 {
     return set_up(state, true, true, 1600); /* 200 kB/s */
@@ -100,6 +110,43 @@ static void a_call_goes_by_udp_through_the_relay(void **state)
     hang_up(relayed);
 }
 
+struct look {
+    struct path_worker *worker;
+    uint64_t unknown;
+};
+
+static void do_count_udp(void *arg)
+{
+    struct look *look = arg;
+    struct path *path;
+
+    for (path = look->worker->live; path; path = path->live.hh.next) {
+        struct path_way *way;
+        TAILQ_FOREACH(way, &path->live.ways, next)
+        look->unknown += way->ops->rank == PATH_RANK_UDP;
+    }
+}
+
+/* A node that never shows its address uses UDP to its relay all the same, and tries no address of
+ * the other end, nor answers there. */
+static void a_hidden_node_goes_by_udp_through_the_relay(void **state)
+{
+    struct relayed *relayed = *state;
+    struct look look = {.unknown = 0};
+
+    assert_int_equal(lab_call(&relayed->berlin, &relayed->paris), 0);
+    assert_true(lab_run(&relayed->lab, is_by_udp, &relayed->berlin, 3000));
+    assert_true(lab_run(&relayed->lab, is_by_udp, &relayed->paris, 3000));
+    assert_int_equal(lab_say(&relayed->berlin, 20, 7), 0);
+    assert_true(lab_wait_heard(&relayed->paris, 20, 2000));
+    look.worker = &relayed->berlin.paths->workers[paths_worker(relayed->berlin.path)];
+    lab_on_worker(&relayed->lab, paths_worker(relayed->berlin.path), do_count_udp, &look);
+    look.worker = &relayed->paris.paths->workers[paths_worker(relayed->paris.path)];
+    lab_on_worker(&relayed->lab, paths_worker(relayed->paris.path), do_count_udp, &look);
+    assert_int_equal(look.unknown, 0);
+    hang_up(relayed);
+}
+
 static void legs_may_differ(void **state)
 {
     struct relayed *relayed = *state;
@@ -141,11 +188,6 @@ static void tcp_takes_over_when_udp_stops(void **state)
     assert_true(lab_run(&relayed->lab, is_by_tcp, &relayed->paris, 1000));
     hang_up(relayed);
 }
-
-struct look {
-    struct path_worker *worker;
-    uint64_t unknown;
-};
 
 static void do_look(void *arg)
 {
@@ -424,6 +466,7 @@ int main(void)
 #define WITH(setup, name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         WITH(both_by_udp, a_call_goes_by_udp_through_the_relay),
+        WITH(hidden, a_hidden_node_goes_by_udp_through_the_relay),
         WITH(one_by_udp, legs_may_differ),
         WITH(both_by_udp, tcp_takes_over_when_udp_stops),
         WITH(both_by_udp, a_node_takes_no_channel_packets_of_others),
