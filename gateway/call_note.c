@@ -55,12 +55,18 @@ void call_note_hung_up(const struct leg *leg, const struct call_cause *cause)
 {
     struct call *call = leg->call;
     const char *words = *cause->text ? cause->text : call_reason_name(cause->reason);
+    bool is_node = strcmp(leg->ops->kind, "node") == 0;
     char text[48];
     if (call->state == CALL_STATE_ENDING)
         return;
     call->ended_by = (int)leg->side;
-    call_note(call, JOURNAL_CALL, "hung-up", "%s ends it: %s%s", leg->name,
-              cause->reason == CALL_NORMAL ? "hung up" : words, codes(cause, text));
+    if (leg->side == MEDIA_B && is_node && !call->has_arrived)
+        return; /* nobody over there has done anything: overlay/ has said why */
+    if (cause->reason == CALL_NORMAL)
+        call_note(call, JOURNAL_CALL, "hung-up", "%s hangs up%s", leg->name, codes(cause, text));
+    else
+        call_note(call, JOURNAL_CALL, "hung-up", "%s%s: %s%s", leg->name,
+                  cause->sip_status || cause->q850 ? " ends it" : "", words, codes(cause, text));
 }
 
 void call_note_end(struct call *call)
@@ -217,6 +223,8 @@ static const char *reach_of(const struct call *call, const char *path, char text
         return "UDP is blocked at this end";
     if (call->is_far_told && !call->has_far_udp)
         return "the far end named no UDP address (it is blocked there, or hidden)";
+    if (strcmp(reach.class, "unknown") == 0)
+        return "UDP did not get through from one end to the other";
     snprintf(text, 160, "UDP did not get through from one end to the other (this end is %s)",
              reach.class);
     return text;

@@ -129,6 +129,11 @@ static void was_unavailable(const struct diagnosis_facts *facts, struct sentence
     if (b->kind == DIAGNOSIS_NODE && facts->has_arrived)
         say(out, "At site %s: %s. `sallyport why` there, with the same call id, tells more.",
             site_of(b), facts->cause.text);
+    else if (b->kind == DIAGNOSIS_NODE && strstr(facts->cause.text, "directory"))
+        say(out,
+            "The supernodes did not answer when they were asked for %s: see `sallyport status` for "
+            "how they are reached.",
+            site_of(b));
     else if (b->kind == DIAGNOSIS_NODE)
         say(out,
             "Site %s is offline: its node is attached to no supernode. See `sallyport "

@@ -48,7 +48,7 @@ def why_of_a_good_call(rig):
         "overlay .*asks the directory who serves paris", "overlay .*paris is served by",
         "overlay .*offered to paris through our home", "call .*301@paris rings",
         "call .*301@paris answers 201", "media .*201 speaks pcma, 301@paris speaks opus: transcoded",
-        "call .*201 ends it", "call .*the call is over: normal", "media .*201: [0-9]+ packets came",
+        "call .*201 hangs up .Q.850 16", "call .*the call is over: normal", "media .*201: [0-9]+ packets came",
         "Good call: direct over UDP.*, no gap longer than [0-9]+ ms")
     told = sites.berlin.why(call)
     for text in ("first voice from 201", "first voice from 301@paris", "path .* udp 127.0.0.1",
@@ -57,7 +57,7 @@ def why_of_a_good_call(rig):
     sites.paris.last_call()
     expect(sites.paris.why(call), "overlay .*201@berlin calls 301, and offers opus",
            "route .*201@berlin dialled 301: phone 301", "sip .*INVITE goes to 127.0.0.1",
-           "sip .*200 .*from 127.0.0.1", "201@berlin ends it", "Good call: direct over UDP")
+           "sip .*200 .*from 127.0.0.1", "201@berlin hangs up", "Good call: direct over UDP")
     again, since = call_of(sites.berlin, caller, uri("8301", sites.berlin))
     caller.wait_event("CALL_ESTABLISHED", 3, since)
     caller.hangup()

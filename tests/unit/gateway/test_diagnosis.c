@@ -106,6 +106,8 @@ static void calls_that_were_not_answered_say_why(void **state)
          "Site paris has no such number: 9@paris."},
         {CALL_UNAVAILABLE, "paris is offline", DIAGNOSIS_NODE, false, "301@paris",
          "Site paris is offline: its node is attached to no supernode."},
+        {CALL_UNAVAILABLE, "the directory does not answer for paris", DIAGNOSIS_NODE, false,
+         "301@paris", "The supernodes did not answer when they were asked for paris"},
         {CALL_UNAVAILABLE, "Phone is not registered", DIAGNOSIS_NODE, true, "301@paris",
          "At site paris: Phone is not registered. `sallyport why` there"},
         {CALL_UNAVAILABLE, "Phone is not registered", DIAGNOSIS_PHONE, false, "202",
