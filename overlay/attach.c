@@ -359,6 +359,7 @@ const struct role role_upstream = {
             [SALLYPORT__ENVELOPE__BODY_ROUTE] = call_on_route,
             [SALLYPORT__ENVELOPE__BODY_ROUTE_FAILED] = call_on_route_failed,
             [SALLYPORT__ENVELOPE__BODY_RELAYS] = relays_on_relays,
+            [SALLYPORT__ENVELOPE__BODY_DIALED_BACK] = dialback_on_dialed_back,
         },
     .on_gone = on_upstream_gone,
 };

@@ -200,6 +200,10 @@ void core_on_link_up(struct core *core, core_link link, bool is_accepted,
     memcpy(peer->node, certificate->node, OVERLAY_NODE_ID_BYTES);
     snprintf(peer->site, sizeof peer->site, "%s", certificate->site);
     peer->roles_granted = certificate->roles;
+    if (peer_address) {
+        peer->seen = *peer_address;
+        address_normalise(&peer->seen);
+    }
     if (is_accepted) {
         if (peer_address)
             address_format(peer_address, peer->address);

@@ -15,6 +15,7 @@
  *   registry.c   what clients publish; query.c: what they look up
  *   forward.c    Route: home -> home -> node, and failures back
  *   relays.c     relays: told, gathered, measured, chosen
+ *   dialback.c   whether a node can be reached from outside
  *   call.c …     calls end to end: numbered, acknowledged, repeated, sealed (call.h)
  */
 #ifndef OVERLAY_CORE_H
@@ -31,6 +32,25 @@ typedef uint32_t core_link; /* chosen by the core when it dials, by the I/O side
 struct core_path {
     size_t bytes;
     uint8_t data[CORE_PATH_MAX];
+};
+
+/* Dial-back (dialback.c): can a node be reached from outside? */
+struct core_dial_back {
+    uint16_t tcp_port; /* where it listens */
+    uint16_t udp_port; /* of a socket of its paths; 0: none */
+    uint8_t knock[12]; /* transaction id of the STUN indication that is to come there */
+};
+struct core_dial_back_to {
+    core_link link;
+    uint32_t request;
+    struct sockaddr_storage address; /* where the link comes from */
+    uint8_t node[OVERLAY_NODE_ID_BYTES];
+};
+struct core_dialed_back {
+    bool is_refused; /* nothing was tried */
+    bool tcp;        /* it was there, by TLS */
+    bool udp;        /* the indication was sent */
+    char why[96];    /* in words, why TCP failed or nothing was tried */
 };
 
 struct core_io {
@@ -66,6 +86,13 @@ struct core_io {
     int (*path_show)(void *ctx, void *path, struct core_path *ours);
     bool (*path_is_warm)(void *ctx, void *path);
     void (*path_release)(void *ctx, void *path, uint32_t ssrc_in);
+
+    /* A node at the other end of `to->link` wants to know whether it can be reached: the answer is
+     * core_dialed_back, later. NULL: not possible here. */
+    void (*dial_back)(void *ctx, const struct core_dial_back_to *to,
+                      const struct core_dial_back *ask);
+    /* The answer to core_dial_back. */
+    void (*dialed_back)(void *ctx, const struct core_dialed_back *result);
 
     /* events for the gateway */
     const struct overlay_events *events;
@@ -104,6 +131,11 @@ void core_tick(struct core *core);
 void core_deliver(struct core *core);
 /* The network changed under us: probe and re-dial at once. */
 void core_on_network_change(struct core *core);
+
+/* Asks a supernode to dial us back; -ENOTCONN: there is none outside. */
+int core_dial_back(struct core *core, const struct core_dial_back *ask);
+void core_dialed_back(struct core *core, core_link link, uint32_t request,
+                      const struct core_dialed_back *result);
 
 /* The host cache: supernodes known, at most 200, for keeping on disk; and those kept, given back at
  * the next start. */

@@ -77,6 +77,8 @@ struct peer {
     char site[OVERLAY_NAME_MAX];
     unsigned roles_granted;
     char address[ADDRESS_TEXT_MAX]; /* where it listens; of a client: as we see it */
+    struct sockaddr_storage seen;   /* where the link comes from or goes to; family 0: not known */
+    uint64_t dial_back_ms;          /* when it was last tried */
     uint64_t since_ms, heard_ms;
     uint64_t ping_ms; /* when the unanswered Ping was sent; 0: none */
     uint64_t ping_number;
@@ -258,6 +260,12 @@ void forward_close(struct core *core);
 /* Passages that are kept now. */
 unsigned forward_count(const struct core *core);
 
+/* dialback.c */
+void dialback_on_dial_back(struct core *core, struct peer *peer,
+                           const Sallyport__Envelope *envelope);
+void dialback_on_dialed_back(struct core *core, struct peer *peer,
+                             const Sallyport__Envelope *envelope);
+
 /* ---- all of it --------------------------------------------------------------------------------
  */
 
@@ -292,7 +300,7 @@ struct core {
 
     struct core_timer publish_timer;
     uint64_t sequence;
-    uint32_t next_request;
+    uint32_t next_request, dial_back_request;
     struct lookup *lookups;
 
     struct directory *directory;

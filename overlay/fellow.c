@@ -106,6 +106,8 @@ const struct role role_fellow = {
             [SALLYPORT__ENVELOPE__BODY_ROUTE] = forward_on_route_of_fellow,
             [SALLYPORT__ENVELOPE__BODY_ROUTE_FAILED] = forward_on_route_failed,
             [SALLYPORT__ENVELOPE__BODY_RELAYS] = relays_on_relays,
+            [SALLYPORT__ENVELOPE__BODY_DIAL_BACK] = dialback_on_dial_back,
+            [SALLYPORT__ENVELOPE__BODY_DIALED_BACK] = dialback_on_dialed_back,
         },
     .on_gone = on_fellow_gone,
 };

@@ -138,6 +138,7 @@ static int open_parts(struct overlay *overlay, unsigned roles)
         .on_note = overlay_on_path_note,
         .on_way_ctx = overlay,
         .on_stun = overlay_on_stun,
+        .on_knock = overlay_on_knock,
         .on_stun_ctx = overlay,
     };
     const struct relay_settings relay = {

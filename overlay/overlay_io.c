@@ -244,6 +244,8 @@ void overlay_fill_io(struct overlay *overlay, struct core_io *io)
         .close = io_close,
         .wake = io_wake,
         .defer = io_defer,
+        .dial_back = overlay_dial_back,
+        .dialed_back = overlay_on_dialed_back,
         .path_offer = io_path_offer,
         .path_accept = io_path_accept,
         .path_learn = io_path_learn,

@@ -3,6 +3,7 @@
  *   overlay.c        opened and closed: the core, links, the door, paths and the relay put together
  *   overlay_io.c     the core's hands, and what comes in for it
  *   overlay_hosts.c  the host cache, kept on disk
+ *   overlay_dialback.c  supernode side of finding that out
  *   overlay_reach.c  how well others can reach us
  *   overlay_state.c  the gateway's calls and questions, handed on
  */
@@ -30,6 +31,7 @@ struct overlay {
     struct paths *paths;
     struct udp_port *udp_port;   /* NULL: we serve nobody, or not by UDP */
     struct relay *relay;         /* NULL: we do not relay */
+    int dial_backs;              /* under way */
     struct net_watch *net_watch; /* NULL: the kernel does not tell */
     struct overlay_reach *reach; /* overlay_reach.c */
     uint64_t refused;            /* by a listener that is closed */
@@ -58,7 +60,13 @@ int overlay_reach_open(struct overlay *overlay, unsigned roles);
 void overlay_reach_close(struct overlay *overlay);
 /* The network has changed: all is learnt anew at once. */
 void overlay_reach_again(struct overlay *overlay);
+void overlay_on_knock(void *ctx, const uint8_t knock[12]);
+void overlay_on_dialed_back(void *ctx, const struct core_dialed_back *result);
 void overlay_on_stun(void *ctx, const struct path_stun_result *result);
+
+/* overlay_dialback.c: core_io's. */
+void overlay_dial_back(void *ctx, const struct core_dial_back_to *to,
+                       const struct core_dial_back *ask);
 
 /* overlay_io.c */
 uint64_t overlay_now_ms(void);

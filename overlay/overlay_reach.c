@@ -2,17 +2,21 @@
 #include "overlay/overlay_parts.h"
 
 #include "overlay/reach.h"
+#include "overlay/stun.h"
 #include "overlay/tls_address.h"
 
 #include "conf/log.h"
 
 #include <errno.h>
 #include <netdb.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_MS 1000    /* how soon another home or standby is asked, too */
-#define AGAIN_MS 300000 /* how long what was learnt is trusted */
+#define LOOK_MS 1000       /* how soon another home or standby is asked, too */
+#define AGAIN_MS 300000    /* how long what was learnt is trusted */
+#define DIAL_BACK_MS 60000 /* sooner nobody dials back again */
+#define NOBODY_MS 10000    /* until somebody is there to ask */
 #define KEPT_NAMES 2
 #define MEASURED_NAMES 8
 #define NAMES_MAX (KEPT_NAMES + MEASURED_NAMES)
@@ -44,6 +48,9 @@ struct overlay_reach {
     int asked_count;
     struct asking *asking; /* the newest; NULL: done */
     uint64_t again_ms;
+    uint64_t dial_back_ms; /* not asked before */
+    uint8_t knock[STUN_TRANSACTION_BYTES];
+    bool has_knocked;
     struct reach_facts facts;
     struct reach_verdict verdict;
     enum overlay_class told;
@@ -132,6 +139,7 @@ static void judge(struct overlay *overlay)
 
     reach->facts.host_count = paths_hosts(overlay->paths, reach->facts.host, REACH_HOSTS_MAX);
     reach_judge(&reach->facts, verdict);
+    paths_set_open(overlay->paths, verdict->takes_tcp ? overlay->address : NULL);
     if (verdict->class == OVERLAY_CLASS_UNKNOWN)
         return;
     if (verdict->is_udp_blocked && !reach->is_told_blocked)
@@ -143,6 +151,64 @@ static void judge(struct overlay *overlay)
     reach->told = verdict->class;
     reach->is_told_blocked = verdict->is_udp_blocked;
 }
+
+/* ---- dial-back --------------------------------------------------------------------------------
+ */
+
+static void dial_back(struct overlay *overlay)
+{
+    struct overlay_reach *reach = overlay->reach;
+    struct core_dial_back ask = {.udp_port = 0};
+    struct sockaddr_storage outside;
+    struct tls_address own;
+
+    if (!reach->facts.listens || reach->facts.is_hidden ||
+        reach->verdict.class == OVERLAY_CLASS_UNKNOWN || overlay_now_ms() < reach->dial_back_ms ||
+        tls_address_parse(overlay->address, &own) < 0)
+        return;
+    ask.tcp_port = (uint16_t)atoi(own.port);
+    if (paths_outside(overlay->paths, &outside) == 0)
+        ask.udp_port = address_port(&outside);
+    randombytes_buf(ask.knock, sizeof ask.knock);
+    memcpy(reach->knock, ask.knock, sizeof reach->knock);
+    reach->has_knocked = false;
+    paths_expect(overlay->paths, ask.knock);
+    bool is_asked = core_dial_back(overlay->core, &ask) == 0;
+    reach->dial_back_ms = overlay_now_ms() + (is_asked ? AGAIN_MS : NOBODY_MS);
+}
+
+void overlay_on_knock(void *ctx, const uint8_t knock[STUN_TRANSACTION_BYTES])
+{
+    struct overlay *overlay = ctx;
+    struct overlay_reach *reach = overlay->reach;
+
+    if (!reach || memcmp(knock, reach->knock, sizeof reach->knock) != 0)
+        return;
+    reach->has_knocked = true;
+    reach->facts.udp = REACH_DIALED;
+    judge(overlay);
+}
+
+void overlay_on_dialed_back(void *ctx, const struct core_dialed_back *result)
+{
+    struct overlay *overlay = ctx;
+    struct overlay_reach *reach = overlay->reach;
+
+    if (!reach)
+        return;
+    if (result->is_refused) { /* what was learnt before still counts */
+        log_debug(LOG_OVERLAY, NULL, "no dial-back: %s", result->why);
+        reach->dial_back_ms = overlay_now_ms() + DIAL_BACK_MS;
+        return;
+    }
+    reach->facts.tcp = result->tcp ? REACH_DIALED : REACH_NOT_DIALED;
+    reach->facts.udp = reach->has_knocked ? REACH_DIALED : REACH_NOT_DIALED;
+    memcpy(reach->facts.dialed_why, result->why, sizeof reach->facts.dialed_why);
+    judge(overlay);
+}
+
+/* ---- answers ----------------------------------------------------------------------------------
+ */
 
 static struct reach_server *find_server(struct overlay_reach *reach, const char *name)
 {
@@ -324,6 +390,7 @@ static void on_look(uv_timer_t *timer)
     struct overlay *overlay = timer->data;
     struct choice choice;
 
+    dial_back(overlay);
     choose_all(overlay, &choice);
     if (overlay->reach->asking ||
         (is_as_asked(overlay->reach, &choice) && overlay_now_ms() < overlay->reach->again_ms))
@@ -337,7 +404,7 @@ void overlay_reach_again(struct overlay *overlay)
 
     if (!reach)
         return;
-    reach->again_ms = 0;
+    reach->again_ms = reach->dial_back_ms = 0;
     on_look(&reach->timer);
 }
 

@@ -130,6 +130,7 @@ const struct role role_client = {
             [SALLYPORT__ENVELOPE__BODY_LOOKUP] = query_on_lookup,
             [SALLYPORT__ENVELOPE__BODY_ROUTE] = forward_on_route_of_client,
             [SALLYPORT__ENVELOPE__BODY_RELAYS] = relays_on_relays,
+            [SALLYPORT__ENVELOPE__BODY_DIAL_BACK] = dialback_on_dial_back,
         },
     .on_gone = on_client_gone,
 };

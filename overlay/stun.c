@@ -314,6 +314,11 @@ size_t stun_encode_plain_request(uint8_t *out, const uint8_t transaction[STUN_TR
     return encode_fingerprint(out, at + padding);
 }
 
+size_t stun_encode_plain_indication(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES])
+{
+    return encode_fingerprint(out, encode_header(out, STUN_BINDING_INDICATION, transaction));
+}
+
 size_t stun_encode_plain_response(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES],
                                   const struct sockaddr_storage *mapped, bool with_fingerprint)
 {

@@ -77,6 +77,9 @@ size_t stun_encode_response(uint8_t *out, const uint8_t transaction[STUN_TRANSAC
 /* The plain ones. The request has STUN_PLAIN_BYTES, filled up with PADDING (RFC 5780 section 7.6);
  * the response at most as many. */
 size_t stun_encode_plain_request(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES]);
+/* A knock at a door: nobody answers it. */
+size_t stun_encode_plain_indication(uint8_t *out,
+                                    const uint8_t transaction[STUN_TRANSACTION_BYTES]);
 size_t stun_encode_plain_response(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES],
                                   const struct sockaddr_storage *mapped, bool with_fingerprint);
 

@@ -56,7 +56,7 @@ static const char whole_file[] =
     "overlay {\n"
     "  listen = \"[::]:443\"  advertise = \"gate.example:443\"\n"
     "  supernodes = { \"a.example:443\", \"192.0.2.7:443\", \"[2001:db8::1]:4430\" }\n"
-    "  proxy = \"http://anna:s3cret@proxy.example:3128/\"  trust = { \"paris\", \"oslo.2\" }\n"
+    "  proxy = \"http://anna:s3cret@proxy.example:3128/\"  trust = { \"paris\", \"oslo.2\" }"
     "  roles = { \"gateway\", \"supernode\", \"Relay\" }\n"
     "  udp = no  udp_port = 4000  relay_only = on  keep_path = 0s relay_kbit = 50000\n"
     "}\n"

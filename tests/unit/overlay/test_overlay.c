@@ -967,6 +967,47 @@ static void a_node_behind_a_proxy_is_called(void **state)
     fixture_proxy_close(&proxy);
 }
 
+/* Waits for a class; what it was in the end. */
+static struct overlay_reachability reachability_of(const struct node *node, const char *wanted)
+{
+    struct overlay_reachability reachability;
+
+    for (int i = 0; i < 400; i++) {
+        overlay_reachability(node->overlay, &reachability);
+        if (strcmp(reachability.class, wanted) == 0)
+            break;
+        run_for_ms(20);
+    }
+    return reachability;
+}
+
+static void nodes_learn_how_they_can_be_reached(void **state)
+{
+    struct overlay_reachability reachability;
+    struct node sn, berlin, paris;
+    struct conf *conf;
+
+    (void)state;
+    open_supernode(&sn);
+    open_node(&paris, "paris");
+    reachability = reachability_of(&paris, "udp-easy");
+    assert_string_equal(reachability.class, "udp-easy");
+    assert_int_equal(reachability.mapped_count, 1);
+    assert_non_null(strstr(reachability.mapped[0].address, "127.0.0.1:"));
+
+    conf = settings_of("berlin", CONF_ROLE_GATEWAY); /* others can come in, and do when asked */
+    uv_ip4_addr("0.0.0.0", free_port(), (struct sockaddr_in *)&conf->overlay.listen);
+    open_with(&berlin, conf);
+    reachability = reachability_of(&berlin, "open");
+    assert_string_equal(reachability.reason, "a supernode has reached us by TCP and UDP");
+    assert_string_equal(reachability.class, "open");
+
+    assert_string_equal(reachability_of(&sn, "open").class, "open");
+    close_node(&berlin);
+    close_node(&paris);
+    close_node(&sn);
+}
+
 int main(void)
 {
 #define WITH_LOOP(test) cmocka_unit_test_setup_teardown(test, open_all, close_all)
@@ -983,6 +1024,7 @@ int main(void)
         WITH_LOOP(a_call_outlives_a_supernode_and_the_next_one_works_at_once),
         WITH_LOOP(a_node_finds_the_realm_by_what_it_knew_before),
         WITH_LOOP(a_node_behind_a_proxy_is_called),
+        WITH_LOOP(nodes_learn_how_they_can_be_reached),
     };
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, make_realms, remove_realms);
