@@ -48,21 +48,6 @@ static int third_post(void *ctx, int worker, void (*fn)(void *arg), void *arg)
     return lab_post(ctx, worker < 0 ? worker : LAB_PATH_WORKERS, fn, arg);
 }
 
-/* Everybody may bind; the other end is whoever we are not. */
-static int reservation(void *ctx, const uint8_t *tunnel, const uint8_t *asker, uint8_t *peer)
-{
-    struct bench *bench = ctx;
-    const uint8_t *berlin = identity_certificate(bench->berlin.identity)->node;
-
-    (void)tunnel;
-    memcpy(peer,
-           memcmp(asker, berlin, OVERLAY_NODE_ID_BYTES) == 0
-               ? identity_certificate(bench->paris.identity)->node
-               : berlin,
-           OVERLAY_NODE_ID_BYTES);
-    return 0;
-}
-
 static void on_up(void *ctx, struct tls_stream *stream, const struct certificate *peer,
                   const char *alpn)
 {
@@ -89,15 +74,14 @@ static void on_connection(uv_stream_t *listener, int status)
 
 static void open_relay(struct bench *bench)
 {
+    bench->rome = fixture_identity(&bench->lab.realm, "rome", CONF_ROLE_RELAY);
     struct relay_settings settings = {.loop = &bench->lab.control.loop,
                                       .workers = &bench->workers,
-                                      .reservation = reservation,
-                                      .ctx = bench,
+                                      .identity = bench->rome,
                                       .tunnel_kbit_s = 4000000};
     struct sockaddr_storage address;
     int length = sizeof address;
 
-    bench->rome = fixture_identity(&bench->lab.realm, "rome", CONF_ROLE_RELAY);
     bench->workers = bench->lab.workers;
     bench->workers.count = one;
     bench->workers.loop = third_loop;
@@ -212,7 +196,7 @@ static void measure(struct bench *bench, bool udp, const char *what)
         nodes[i]->conf.supernodes[0] = bench->address;
         nodes[i]->conf.supernode_count = 1;
         if (!udp)
-            strcpy(nodes[i]->relay, bench->address);
+            lab_knows_relay(nodes[i], bench->rome, bench->address);
         if (lab_open(&bench->lab, nodes[i], i ? "paris" : "berlin") < 0)
             abort();
     }
