@@ -3,13 +3,14 @@
  * A path is shared by all calls between the two nodes on that worker. On the control thread it is
  * offered, accepted and held; on its worker it sends checks, chooses and carries packets. Its ways:
  *
- *   UDP    one dual-stack socket per worker, for all paths; STUN Binding (RFC 8489) with
- *          MESSAGE-INTEGRITY-SHA256 under the path's key is the check; a way is used once it is
- *          proved
- *   RELAY  TLS connections to the relay (bundle.h), and UDP to it when that works (path_channel.h)
+ *   UDP    one dual-stack socket per worker, for all paths
+ *   TCP    TLS connections that one end dials to the other, which says that it can be dialled
+ *   RELAY  a relay in between, reached by TLS connections or by UDP
  *
- * The best proved way is used: UDP before RELAY. Packets that come in are given to the listener of
- * their SSRC whatever way they took: SRTP proves them.
+ * STUN Binding (RFC 8489) with MESSAGE-INTEGRITY-SHA256 under the path's key is the check on all of
+ * them; a way is used once it is proved. The best proved way is used: UDP before TCP before RELAY.
+ * Over TLS, packets are RFC 4571 frames on two connections (bundle.h). Packets that come in are
+ * given to the listener of their SSRC whatever way they took: SRTP proves them.
  */
 #ifndef OVERLAY_PATH_H
 #define OVERLAY_PATH_H

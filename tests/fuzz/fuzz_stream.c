@@ -18,17 +18,19 @@ static void must_be_printable(const char *text)
 
 static void first_frame(const uint8_t **data, size_t *bytes, struct bind_first *first)
 {
-    uint8_t tunnel[CANDIDATE_TUNNEL_BYTES], id[PATH_ID_BYTES];
+    struct relay_bind bind;
+    struct relay_bound bound;
+    uint8_t id[PATH_ID_BYTES];
     char refused[BIND_REASON_MAX];
     const uint8_t *frame;
     size_t frame_bytes;
 
     if (bind_first_take(first, data, bytes, &frame, &frame_bytes) <= 0)
         return;
-    relay_bind_decode(frame, frame_bytes, tunnel);
+    relay_bind_decode(frame, frame_bytes, &bind);
     path_bind_decode(frame, frame_bytes, id);
-    if (relay_bound_decode(frame, frame_bytes, refused) == 0)
-        must_be_printable(refused);
+    if (relay_bound_decode(frame, frame_bytes, &bound) == 0)
+        must_be_printable(bound.refused);
     if (path_bound_decode(frame, frame_bytes, refused) == 0)
         must_be_printable(refused);
 }
