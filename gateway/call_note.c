@@ -234,7 +234,7 @@ void call_diagnose(const struct call *call, char *text)
 {
     const struct gateway *gateway = call->gateway;
     struct overlay_status status = {.last_error = ""};
-    char reach[160];
+    char reach[160], source[ADDRESS_TEXT_MAX];
     uint64_t end_ms = call->ended_ms ? call->ended_ms : uv_now(gateway->uv);
     struct diagnosis_facts facts = {
         .is_live = call->state != CALL_STATE_ENDING,
@@ -249,8 +249,13 @@ void call_diagnose(const struct call *call, char *text)
         .last_move = call->last_move,
         .is_path_lost = call->is_path_lost,
         .no_supernode = "",
+        .refused_from = "",
     };
     facts.reach = reach_of(call, facts.path, reach);
+    const struct history_registration *registration =
+        history_find_registration(&call->gateway->history, call->legs[MEDIA_B].name);
+    if (registration)
+        facts.refused_from = address_format(&registration->source, source);
     if (gateway->overlay) {
         overlay_status(gateway->overlay, &status);
         facts.no_supernode = overlay_is_attached(gateway->overlay) ? "" : status.last_error;

@@ -139,6 +139,11 @@ static void was_unavailable(const struct diagnosis_facts *facts, struct sentence
             "Site %s is offline: its node is attached to no supernode. See `sallyport "
             "status` there.",
             site_of(b));
+    else if (*facts->refused_from)
+        say(out,
+            "Phone %s is not registered: it tried from %s with a wrong password. Enter the secret "
+            "of its phone section in the phone again.",
+            b->name, facts->refused_from);
     else if (strstr(facts->cause.text, "registered"))
         say(out,
             "Phone %s is not registered. Check that it is on, its account and password, and "

@@ -50,6 +50,7 @@ struct diagnosis_facts {
     bool is_path_lost;            /* nothing comes by it at all */
     const char *reach; /* why we are not reached directly, in words; "": unknown, or we are */
     const char *no_supernode; /* why none is attached; "": one is */
+    const char *refused_from; /* where B tried to register with a wrong password; "": it did not */
 };
 
 /* Writes one sentence, or two short ones, without a newline. */

@@ -70,7 +70,9 @@ static void on_invite(void *ctx, struct sip_call *call, const struct sip_invite 
 
 static void on_registration(void *ctx, const char *phone, int contacts)
 {
-    (void)ctx;
+    struct gateway *gateway = ctx;
+    if (contacts)
+        history_drop_registration(&gateway->history, phone);
     if (contacts)
         log_debug(LOG_GATEWAY, NULL, "phone %s is registered (%d %s)", phone, contacts,
                   contacts == 1 ? "contact" : "contacts");
@@ -81,7 +83,10 @@ static void on_registration(void *ctx, const char *phone, int contacts)
 static void on_refused(void *ctx, const struct sip_refused *refused)
 {
     struct gateway *gateway = ctx;
-    history_add_refused(&gateway->history, refused, uv_now(gateway->uv));
+    if (refused->is_registration)
+        history_add_registration(&gateway->history, refused, uv_now(gateway->uv));
+    else
+        history_add_refused(&gateway->history, refused, uv_now(gateway->uv));
 }
 
 static const struct sip_events sip_events = {

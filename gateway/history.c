@@ -135,6 +135,39 @@ void history_add_refused(struct history *history, const struct sip_refused *refu
                 text);
 }
 
+struct history_registration *history_find_registration(struct history *history, const char *phone)
+{
+    for (int i = 0; *phone && i < HISTORY_REFUSED; i++)
+        if (strcmp(history->registrations[i].phone, phone) == 0)
+            return &history->registrations[i];
+    return NULL;
+}
+
+void history_add_registration(struct history *history, const struct sip_refused *refused,
+                              uint64_t now_ms)
+{
+    struct history_registration *place = history_find_registration(history, refused->user);
+    for (int i = 0; !place && i < HISTORY_REFUSED; i++)
+        if (!*history->registrations[i].phone)
+            place = &history->registrations[i];
+    if (!place) {
+        place = history->registrations;
+        for (int i = 1; i < HISTORY_REFUSED; i++)
+            if (history->registrations[i].at_ms < place->at_ms)
+                place = &history->registrations[i];
+    }
+    snprintf(place->phone, sizeof place->phone, "%s", refused->user);
+    place->source = refused->source;
+    place->at_ms = now_ms;
+}
+
+void history_drop_registration(struct history *history, const char *phone)
+{
+    struct history_registration *place = history_find_registration(history, phone);
+    if (place)
+        place->phone[0] = '\0';
+}
+
 /* ---- all --------------------------------------------------------------------------------------
  */
 

@@ -40,11 +40,19 @@ struct call_summary {
     struct sockaddr_storage source;
 };
 
+/* The last time that a phone wanted to register and had a wrong password. */
+struct history_registration {
+    char phone[64]; /* "": free */
+    struct sockaddr_storage source;
+    uint64_t at_ms;
+};
+
 struct history {
     struct call_summary calls[HISTORY_CALLS]; /* a ring; newest at ended - 1 */
     uint64_t ended;
     struct call_summary refused[HISTORY_REFUSED]; /* likewise */
     uint64_t refusals;
+    struct history_registration registrations[HISTORY_REFUSED];
     uint64_t second;    /* of the last refusal … */
     unsigned in_second; /* … and how many new ones in it */
 };
@@ -56,6 +64,12 @@ const struct call_summary *history_add(struct history *history, struct call *cal
  * kept. */
 void history_add_refused(struct history *history, const struct sip_refused *refused,
                          uint64_t now_ms);
+/* The same for a registration; and the phone has registered after all. */
+void history_add_registration(struct history *history, const struct sip_refused *refused,
+                              uint64_t now_ms);
+void history_drop_registration(struct history *history, const char *phone);
+/* NULL: none of this phone was refused. */
+struct history_registration *history_find_registration(struct history *history, const char *phone);
 void history_fini(struct history *history);
 
 /* Those whose id begins so are given to `each`, newest calls first. */

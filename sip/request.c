@@ -72,15 +72,18 @@ void request_refused(struct request *r, enum sip_refusal why, int status)
     const sip_from_t *from = r->in->sip_from;
     const char *user = from ? from->a_url->url_user : NULL;
     const char *dialled = r->in->sip_request->rq_url->url_user;
+    sip_method_t method = r->in->sip_request->rq_method;
+    bool is_registration = method == sip_method_register && why == SIP_REFUSED_PASSWORD;
     struct event *event;
 
-    if (r->in->sip_request->rq_method != sip_method_invite || !r->sip->events->on_refused)
+    if ((method != sip_method_invite && !is_registration) || !r->sip->events->on_refused)
         return;
     event = event_post(r->sip, EVENT_REFUSED, NULL);
     snprintf(event->u.refused.user, sizeof event->u.refused.user, "%s", user ? user : "");
     snprintf(event->u.refused.dialled, sizeof event->u.refused.dialled, "%s",
              dialled ? dialled : "");
-    event->u.refused.what = (struct sip_refused){.why = why,
+    event->u.refused.what = (struct sip_refused){.is_registration = is_registration,
+                                                 .why = why,
                                                  .user = event->u.refused.user,
                                                  .dialled = event->u.refused.dialled,
                                                  .source = r->flow.remote,

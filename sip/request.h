@@ -23,7 +23,8 @@ void request_reply(struct request *request, int status, const char *phrase, tag_
 /* Lets it go without an answer. */
 void request_drop(struct request *request);
 
-/* Tells the gateway of an INVITE that is being refused; before it is answered. */
+/* Tells the gateway of a request that is being refused, if it is one that sip_refused is for;
+ * before it is answered. */
 void request_refused(struct request *request, enum sip_refusal why, int status);
 
 /* Challenges with 401, or 407 for `proxy`. */

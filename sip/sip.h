@@ -84,7 +84,8 @@ struct sip_call_events {
     void (*on_end)(void *ctx, const struct call_cause *cause);
 };
 
-/* An INVITE that became no call. Strings live during the event only. */
+/* An INVITE that became no call, or a REGISTER with a wrong password of a phone that there is.
+ * Strings live during the event only. */
 enum sip_refusal {
     SIP_REFUSED_USER,     /* no phone has that name */
     SIP_REFUSED_PASSWORD, /* of a phone that there is */
@@ -92,6 +93,7 @@ enum sip_refusal {
     SIP_REFUSED_REQUEST,  /* malformed, or asks for what we cannot do */
 };
 struct sip_refused {
+    bool is_registration;
     enum sip_refusal why;
     const char *user;    /* as it called itself */
     const char *dialled; /* as in sip_invite */
@@ -106,8 +108,8 @@ struct sip_events {
     void (*on_invite)(void *ctx, struct sip_call *call, const struct sip_invite *invite);
     /* A phone registered (contacts > 0) or its last binding went (0). */
     void (*on_registration)(void *ctx, const char *phone, int contacts);
-    /* An INVITE was refused before it became a call; not for challenges. A flood of those comes
-     * through unlimited: do little. */
+    /* Something was refused; not for challenges. A flood of those comes through unlimited: do
+     * little. */
     void (*on_refused)(void *ctx, const struct sip_refused *refused);
 };
 

@@ -97,6 +97,9 @@ def why_of_failures(rig):
         since = caller.dial(uri(number, sites.berlin))
         caller.close_reason(3, since)
         expect(sites.berlin.why(), text)
+    Baresip(rig, "302", sites.paris.server, secret="wrong").wait_register_failed()
+    caller.close_reason(3, caller.dial(uri("8302", sites.berlin)))
+    expect(sites.paris.why(), "Phone 302 is not registered: it tried from 127.0.0.1.*password")
     return f"{password} | {one_way}"
 
 

@@ -28,6 +28,7 @@ static int setup(void **state)
         .last_move = "",
         .reach = "",
         .no_supernode = "",
+        .refused_from = "",
         .legs = {{DIAGNOSIS_PHONE, "201", true, {0}, &stats[0], 5},
                  {DIAGNOSIS_NODE, "301@paris", true, {0}, &stats[1], 5}},
     };
@@ -142,6 +143,17 @@ static void calls_that_were_not_answered_say_why(void **state)
         facts.has_arrived = cases[i].has_arrived;
         check(cases[i].said);
     }
+}
+
+static void a_phone_that_could_not_register_is_told_why(void **state)
+{
+    (void)state;
+    facts.was_answered = false;
+    facts.legs[1].kind = DIAGNOSIS_PHONE;
+    facts.legs[1].name = "202";
+    facts.cause = call_cause(CALL_UNAVAILABLE, "Phone is not registered");
+    facts.refused_from = "10.0.0.9:5060";
+    check("Phone 202 is not registered: it tried from 10.0.0.9:5060 with a wrong password.");
 }
 
 static void what_is_still_being_set_up_says_how_far_it_is(void **state)
@@ -272,6 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(good_calls_tell_how_they_travelled),
         TEST(calls_that_were_not_answered_say_why),
+        TEST(a_phone_that_could_not_register_is_told_why),
         TEST(what_is_still_being_set_up_says_how_far_it_is),
         TEST(refusals_name_the_mistake),
         TEST(one_way_audio_names_the_end),

@@ -137,6 +137,25 @@ static void the_same_refusal_is_counted(void **state)
     assert_string_equal(found("last", "state", 0), "refused");
 }
 
+static void a_phone_that_could_not_register_is_known(void **state)
+{
+    struct sip_refused refused = {.is_registration = true, .why = SIP_REFUSED_PASSWORD};
+    char phone[16];
+
+    (void)state;
+    assert_null(history_find_registration(&gateway.history, ""));
+    for (unsigned i = 0; i < 3 * HISTORY_REFUSED; i++) {
+        snprintf(phone, sizeof phone, "%u", i);
+        refused.user = phone;
+        history_add_registration(&gateway.history, &refused, 1000 + i);
+    }
+    assert_null(history_find_registration(&gateway.history, "0")); /* too long ago */
+    assert_int_equal(history_find_registration(&gateway.history, "59")->at_ms, 1059);
+    history_drop_registration(&gateway.history, "59");
+    assert_null(history_find_registration(&gateway.history, "59"));
+    history_drop_registration(&gateway.history, "59");
+}
+
 static void a_scanner_pushes_no_calls_out(void **state)
 {
     char user[16];
@@ -188,6 +207,7 @@ int main(void)
         TEST(a_call_that_goes_on_is_found_too),
         TEST(old_calls_are_forgotten_with_their_journals),
         TEST(the_same_refusal_is_counted),
+        TEST(a_phone_that_could_not_register_is_known),
         TEST(a_scanner_pushes_no_calls_out),
         TEST(the_path_is_judged_by_its_notes),
     };

@@ -98,6 +98,7 @@ static void users_cannot_be_enumerated(void **state)
     assert_int_equal(counters.auth_failures, 3);
     assert_int_equal(counters.bindings, 0);
     assert_string_equal(lab->log, "");
+    assert_string_equal(lab->refused, "password 201-> 403"); /* nobody's is not told */
 }
 
 /* Credentials cover neither the contact nor the sender: only the same request may come again. */
