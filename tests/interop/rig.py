@@ -36,24 +36,26 @@ def wait_until(condition, seconds, what, step=0.02):
 
 
 class Ports:
-    """Hands out ports of 46000-49999, each once per run. Single ports are free right now; a range
-    for media may have a port taken here and there by others, which its user steps over."""
+    """Hands out ports of 16000-19999, each once per run: below those that the kernel gives to
+    outgoing connections, one of which could connect to itself where nobody listens yet. Single ports
+    are free right now; a range for media may have a port taken here and there by others, which its
+    user steps over."""
     lock = threading.Lock()
-    next = 46000 + os.getpid() % 50 * 40
+    next = 16000 + os.getpid() % 50 * 40
 
     @classmethod
     def take(cls, count=2):
         with cls.lock:
             for _ in range(2000):
-                if cls.next + count > 50000:
-                    cls.next = 46000
+                if cls.next + count > 20000:
+                    cls.next = 16000
                 first = cls.next
                 taken = sum(not cls.is_free(first + i) for i in range(count))
                 if taken <= count // 10:
                     cls.next += count
                     return first
                 cls.next += 2
-            raise Failure(f"no {count} free ports between 46000 and 49999")
+            raise Failure(f"no {count} free ports between 16000 and 19999")
 
     @staticmethod
     def is_free(port):
