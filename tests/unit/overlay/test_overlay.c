@@ -967,6 +967,32 @@ static void a_node_behind_a_proxy_is_called(void **state)
     fixture_proxy_close(&proxy);
 }
 
+/* What paris did not say while it rang goes with its answer. */
+static void a_wary_site_is_reached_directly_once_it_has_answered(void **state)
+{
+    struct node sn, berlin, paris;
+    struct conf *conf = settings_of("paris", CONF_ROLE_GATEWAY);
+
+    (void)state;
+    free(conf->overlay.trust[0]);
+    conf->overlay.trust_count = 0;
+    open_supernode(&sn);
+    open_node(&berlin, "berlin");
+    open_with(&paris, conf);
+    run_until(&berlin.attached, 1);
+    run_until(&paris.attached, 1);
+    run_for_ms(100); /* names are published */
+    call_and_answer(&berlin, &paris, "201@paris");
+    talk(&berlin, &paris, 20);
+    for (int i = 0; i < 250 && strncmp(berlin.path, "udp ", 4) != 0; i++)
+        run_for_ms(20);
+    assert_int_equal(strncmp(berlin.path, "udp ", 4), 0);
+    hang_up(&berlin, &paris);
+    close_node(&berlin);
+    close_node(&paris);
+    close_node(&sn);
+}
+
 /* Waits for a class; what it was in the end. */
 static struct overlay_reachability reachability_of(const struct node *node, const char *wanted)
 {
@@ -1024,6 +1050,7 @@ int main(void)
         WITH_LOOP(a_call_outlives_a_supernode_and_the_next_one_works_at_once),
         WITH_LOOP(a_node_finds_the_realm_by_what_it_knew_before),
         WITH_LOOP(a_node_behind_a_proxy_is_called),
+        WITH_LOOP(a_wary_site_is_reached_directly_once_it_has_answered),
         WITH_LOOP(nodes_learn_how_they_can_be_reached),
     };
     signal(SIGPIPE, SIG_IGN);

@@ -71,9 +71,25 @@ static void release(struct pair *pair)
     pair->berlin.path = pair->paris.path = NULL;
 }
 
+struct reading {
+    struct path_worker *worker;
+    struct path_figures figures;
+};
+
+static void on_read(void *arg)
+{
+    struct reading *reading = arg;
+
+    reading->figures = reading->worker->figures;
+}
+
 static struct path_figures figures_of(const struct lab_node *node)
 {
-    return node->paths->workers[paths_worker(node->path)].figures;
+    int worker = paths_worker(node->path);
+    struct reading reading = {.worker = &node->paths->workers[worker]};
+
+    lab_on_worker(node->lab, worker, on_read, &reading);
+    return reading.figures;
 }
 
 static bool has_turned_checks_away(void *arg)
