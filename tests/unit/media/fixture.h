@@ -73,7 +73,7 @@ static inline void node_run(struct node *node, int ms)
 struct call {
     struct media_bridge *bridge;
     bool closed;
-    int first_packets, silences, byes, played, answers;
+    int gaps, gap_ms, first_packets, silences, byes, played, answers;
     char digits[2][16];
     int digit_count[2], duration_ms;
     struct media_stats stats[2];
@@ -84,6 +84,14 @@ static inline void call_on_first(void *ctx, enum media_side side, uint64_t at_us
     (void)side;
     assert_true(at_us > 0);
     ((struct call *)ctx)->first_packets++;
+}
+
+static inline void call_on_gap(void *ctx, enum media_side side, uint64_t at_us, int gap_ms)
+{
+    (void)side;
+    assert_true(at_us > 0);
+    ((struct call *)ctx)->gaps++;
+    ((struct call *)ctx)->gap_ms = gap_ms;
 }
 
 static inline void call_on_digit(void *ctx, enum media_side side, char digit, int duration_ms)
@@ -128,6 +136,7 @@ static inline void call_on_closed(void *ctx, const struct media_stats stats[2])
 
 static const struct media_events call_events = {
     .on_first_packet = call_on_first,
+    .on_gap = call_on_gap,
     .on_digit = call_on_digit,
     .on_silence = call_on_silence,
     .on_bye = call_on_bye,

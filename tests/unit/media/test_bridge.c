@@ -313,6 +313,25 @@ static void comfort_noise_is_no_loss(void **state)
     }
 }
 
+static void gaps_are_told_and_counted(void **state)
+{
+    struct local local;
+    (void)state;
+    local_open(&local, CODEC_PCMA, CODEC_PCMA);
+    speak(&local, &local.a, &local.b, 5);
+    node_run(&local.node, 200);
+    local.a.sequence += 10; /* they were lost */
+    local.a.timestamp += 1600;
+    speak(&local, &local.a, &local.b, 5);
+    call_ask(&local.node, &local.call);
+    assert_int_equal(local.call.gaps, 1);
+    assert_true(local.call.gap_ms >= 200);
+    assert_int_equal(local.call.stats[MEDIA_A].gaps, 1);
+    assert_true(local.call.stats[MEDIA_A].longest_gap_us >= 200000);
+    assert_int_equal(local.call.stats[MEDIA_B].gaps, 0);
+    local_close(&local);
+}
+
 static void silence_is_told_once(void **state)
 {
     struct node node;
@@ -620,6 +639,7 @@ int main(void)
         cmocka_unit_test(phones_may_speak_ipv6),
         cmocka_unit_test(other_ptimes_are_framed_anew),
         cmocka_unit_test(comfort_noise_is_no_loss),
+        cmocka_unit_test(gaps_are_told_and_counted),
         cmocka_unit_test(silence_is_told_once),
         cmocka_unit_test(who_holds_may_be_silent),
         cmocka_unit_test(reports_tell_of_the_way),
