@@ -60,6 +60,8 @@ void paths_take_relays(struct path *path, int max, const struct candidate_path *
 
         if (!candidate_host_is_plausible(relays[i].address, &policy))
             continue; /* it has told its supernode nonsense */
+        if (relays[i].is_self && (settings->conf->relay_only || !path->control.is_shown))
+            continue; /* it would tell where we are */
         fill(path, &relays[i], candidate);
         if (!is_among(theirs, candidate))
             path->control.relay_count++;

@@ -118,6 +118,28 @@ static void a_trusted_site_is_told_at_once(void **state)
     release(pair);
 }
 
+/* A relay of ours hides us, unless we are that relay. */
+static void a_stranger_is_told_of_relays_but_not_of_ourselves(void **state)
+{
+    struct pair *pair = *state;
+    struct candidate_path said;
+    struct core_path reply;
+
+    open_pair(pair, "oslo");
+    pair->paris.conf.supernodes[0] = (char *)"127.0.0.1:9"; /* a realm on this machine */
+    pair->paris.conf.supernode_count = 1;
+    lab_knows_relay(&pair->paris, pair->berlin.identity, "127.0.0.1:9");
+    ring(pair, &said, &reply);
+    assert_int_equal(said.count, 1);
+    assert_int_equal(said.candidates[0].kind, CANDIDATE_RELAY);
+    release(pair);
+
+    pair->paris.relays[0].is_self = true;
+    ring(pair, &said, &reply);
+    assert_int_equal(said.count, 0);
+    release(pair);
+}
+
 static void a_stranger_is_told_with_the_answer(void **state)
 {
     struct pair *pair = *state;
@@ -195,6 +217,7 @@ int main(void)
 #define WITH_PAIR(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         WITH_PAIR(a_trusted_site_is_told_at_once),
+        WITH_PAIR(a_stranger_is_told_of_relays_but_not_of_ourselves),
         WITH_PAIR(a_stranger_is_told_with_the_answer),
         WITH_PAIR(a_stranger_who_guesses_hears_nothing),
         WITH_PAIR(our_own_call_shows_us),
