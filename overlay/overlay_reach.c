@@ -140,6 +140,8 @@ static void judge(struct overlay *overlay)
     reach->facts.host_count = paths_hosts(overlay->paths, reach->facts.host, REACH_HOSTS_MAX);
     reach_judge(&reach->facts, verdict);
     paths_set_open(overlay->paths, verdict->takes_tcp ? overlay->address : NULL);
+    if (overlay->core)
+        core_relay_offer(overlay->core, reach->facts.tcp != REACH_NOT_DIALED);
     if (verdict->class == OVERLAY_CLASS_UNKNOWN)
         return;
     if (verdict->is_udp_blocked && !reach->is_told_blocked)
