@@ -108,12 +108,15 @@ static void on_frame(void *ctx, struct bind_wait *wait, const uint8_t *frame, si
 {
     struct relay *relay = ctx;
     struct relay_bind bind;
+    struct relay_binder binder = {.bind = &bind,
+                                  .bearer = bind_wait_peer(wait),
+                                  .now_ms = uv_now(relay->settings.loop),
+                                  .now_s = time(NULL)};
     struct relay_admitted admitted;
     enum ticket_fault fault = TICKET_MALFORMED;
 
     if (relay_bind_decode(frame, bytes, &bind) == 0)
-        fault = relay_admit(&relay->admission, &bind, bind_wait_peer(wait),
-                            uv_now(relay->settings.loop), time(NULL), &admitted);
+        fault = relay_admit(&relay->admission, &binder, &admitted);
     else
         relay->admission.refused[fault]++;
     if (fault != TICKET_GOOD) {

@@ -76,17 +76,17 @@ static enum ticket_fault take_seat(struct relay_admission *admission, struct rel
     return TICKET_GOOD;
 }
 
-static enum ticket_fault judge(struct relay_admission *admission, const struct relay_bind *bind,
-                               const struct certificate *bearer, uint64_t now_ms, int64_t now_s,
+static enum ticket_fault judge(struct relay_admission *admission, const struct relay_binder *binder,
                                struct relay_admitted *out)
 {
+    const struct relay_bind *bind = binder->bind;
     struct ticket_trial trial = {.data = bind->ticket,
                                  .bytes = bind->ticket_bytes,
                                  .certificate = bind->certificate,
                                  .certificate_bytes = bind->certificate_bytes,
-                                 .bearer = bearer,
+                                 .bearer = binder->bearer,
                                  .relay = admission->node,
-                                 .now_s = now_s,
+                                 .now_s = binder->now_s,
                                  .trust = &admission->trust};
     struct ticket ticket;
     enum ticket_fault fault = ticket_check(&trial, &ticket);
@@ -96,18 +96,17 @@ static enum ticket_fault judge(struct relay_admission *admission, const struct r
         return fault;
     if (!(signer = signer_of(admission, ticket.signer)))
         return TICKET_NO_ROOM;
-    if (!bucket_take(&signer->binds, now_ms, BINDS_PER_S, BINDS_BURST))
+    if (!bucket_take(&signer->binds, binder->now_ms, BINDS_PER_S, BINDS_BURST))
         return TICKET_TOO_OFTEN;
     ticket_tunnel_key(&ticket, out->tunnel);
-    out->is_higher = ticket_is_higher(&ticket, bearer->node);
+    out->is_higher = ticket_is_higher(&ticket, binder->bearer->node);
     return take_seat(admission, signer, out->tunnel);
 }
 
-enum ticket_fault relay_admit(struct relay_admission *admission, const struct relay_bind *bind,
-                              const struct certificate *bearer, uint64_t now_ms, int64_t now_s,
+enum ticket_fault relay_admit(struct relay_admission *admission, const struct relay_binder *binder,
                               struct relay_admitted *out)
 {
-    enum ticket_fault fault = judge(admission, bind, bearer, now_ms, now_s, out);
+    enum ticket_fault fault = judge(admission, binder, out);
 
     admission->refused[fault] += fault != TICKET_GOOD;
     return fault;

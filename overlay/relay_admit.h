@@ -23,13 +23,18 @@ struct relay_admission {
 };
 void relay_admission_fini(struct relay_admission *admission);
 
+struct relay_binder {
+    const struct relay_bind *bind;
+    const struct certificate *bearer; /* of the TLS handshake */
+    uint64_t now_ms;                  /* monotonic */
+    int64_t now_s;
+};
 struct relay_admitted {
     uint8_t tunnel[TICKET_TUNNEL_BYTES]; /* what names it here */
     bool is_higher;                      /* the binder has the higher node id of the two ends */
 };
 /* May the bearer bind with this? If so, one connection more is counted for the tunnel. */
-enum ticket_fault relay_admit(struct relay_admission *admission, const struct relay_bind *bind,
-                              const struct certificate *bearer, uint64_t now_ms, int64_t now_s,
+enum ticket_fault relay_admit(struct relay_admission *admission, const struct relay_binder *binder,
                               struct relay_admitted *out);
 /* The tunnel has ended, after so many of the connections that were admitted to it. */
 void relay_admission_end(struct relay_admission *admission,

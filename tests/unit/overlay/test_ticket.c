@@ -206,7 +206,8 @@ static enum ticket_fault bind_to(struct relay_admission *admission, int tunnel, 
 
     snprintf(name, sizeof name, "%d", tunnel);
     bind.ticket_bytes = make(berlin, paris, name, NOW_S, 3600, bind.ticket);
-    return relay_admit(admission, &bind, identity_certificate(berlin), now_ms, NOW_S, admitted);
+    struct relay_binder binder = {&bind, identity_certificate(berlin), now_ms, NOW_S};
+    return relay_admit(admission, &binder, admitted);
 }
 
 static void open_admission(struct relay_admission *admission, unsigned all, unsigned per_signer)
