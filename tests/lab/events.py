@@ -51,10 +51,14 @@ ROWS = {
                           limit=TRIP_MS + 40, p95=True),
     "upgrade": Row("UDP allowed at the answer: relayed to direct after", limit=2000),
     "upgrade, lost": Row("  frames lost", unit="", limit=0),
+    "late": Row("UDP allowed 3 s later: relayed to direct after", limit=2000),
+    "late, lost": Row("  frames lost", unit="", limit=0),
     "dies": Row("direct path dies silently: noticed, and the gap is over, within", limit=300),
     "dies, noticed": Row("  both gateways say that they left it, after"),
-    "relay": Row("relay killed (-9): gap", limit=200),
-    "dark": Row("relay goes dark: gap"),
+    "relay": Row("relay killed (-9), blocked - blocked: gap", limit=200),
+    "relay, UDP": Row("relay killed (-9), symmetric - symmetric: gap", limit=200),
+    "dark": Row("relay goes dark, blocked - blocked: gap"),
+    "dark, UDP": Row("relay goes dark, symmetric - symmetric: gap"),
     "home": Row("home supernode killed in a call: gap", limit=0),
     "home, next": Row("  next call rings after", limit=1000),
     "setup": Row("home supernode killed in set-up: rings after", limit=1500),
@@ -120,21 +124,26 @@ def voice_after_answer(world, run):
     return {"voice, direct": direct_ms, "voice, relayed": relayed_ms}
 
 
-def relayed_to_direct(world, run):
-    caller, callee = world.phones(world.direct, run)
-    hindered = world.direct[run // 2 % 2].name
-    netlab("udp", hindered, "off")
-    try:
-        talk = Talk(caller, callee, before_answer=lambda: netlab("udp", hindered, "on"))
-    finally:
-        netlab("udp", hindered, "on")
-    try:
-        at_ms = talk.wait_ways(direct, 20, "the path becomes direct")
-        time.sleep(0.5)
-    finally:
-        talk.end()
-    began_ms = max(way.first_ms or now_ms() for way in (talk.there, talk.back))
-    return {"upgrade": at_ms - talk.answered_ms, "upgrade, lost": talk.lost(began_ms)}
+def relayed_to_direct(row, seconds):
+    """UDP, which one of the sites was without, is allowed so many seconds after the answer."""
+    def event(world, run):
+        caller, callee = world.phones(world.direct, run)
+        hindered = world.direct[run // 2 % 2].name
+        netlab("udp", hindered, "off")
+        try:
+            talk = Talk(caller, callee)
+            time.sleep(seconds)
+        finally:
+            netlab("udp", hindered, "on")
+        allowed_ms = now_ms()
+        try:
+            direct_ms = talk.wait_ways(direct, 20, "the path becomes direct")
+            time.sleep(0.5)
+        finally:
+            talk.end()
+        began_ms = max(way.first_ms or now_ms() for way in (talk.there, talk.back))
+        return {row: direct_ms - allowed_ms, f"{row}, lost": talk.lost(began_ms)}
+    return event
 
 
 def direct_path_dies(world, run):
@@ -157,26 +166,38 @@ def direct_path_dies(world, run):
     return {"dies": talk.worst_gap_ms(at_ms - 100), "dies, noticed": left_ms - dropped_ms}
 
 
-def relay_killed(world, run):
-    talk = Talk(*world.phones(world.relayed, run))
-    talk.wait_ways(relayed, 4, "a relayed path")
-    hub = world.lab.hub_of(talk.paths()[0])
-    try:
-        return {"relay": measured(talk, hub.kill)}
-    finally:
-        world.revive(hub)
+def relay_fails(row, fail, mend):
+    """The relay of a path by TCP, then that of a path by UDP."""
+    def measure(world, run, sites):
+        talk = Talk(*world.phones(sites, run))
+        talk.wait_ways(relayed, 4, "a relayed path")
+        hub = world.lab.hub_of(talk.paths()[0])
+        try:
+            return measured(talk, lambda: fail(hub))
+        finally:
+            mend(world, hub)
+
+    def event(world, run):
+        return {row: measure(world, run, world.relayed),
+                f"{row}, UDP": measure(world, run, world.relayed_udp)}
+    return event
 
 
-def relay_goes_dark(world, run):
-    """As when its cable is pulled: nothing says that it is gone."""
-    talk = Talk(*world.phones(world.relayed, run))
-    talk.wait_ways(relayed, 4, "a relayed path")
-    hub = world.lab.hub_of(talk.paths()[0])
-    try:
-        return {"dark": measured(talk, lambda: netlab("link", hub.node, "down"))}
-    finally:
-        netlab("link", hub.node, "up")
-        world.settle()
+def kill(hub):
+    hub.kill()
+
+
+def revive(world, hub):
+    world.revive(hub)
+
+
+def darken(hub):
+    netlab("link", hub.node, "down")
+
+
+def lighten(world, hub):
+    netlab("link", hub.node, "up")
+    world.settle()
 
 
 def home_killed(world, run):
@@ -340,10 +361,11 @@ def rows_of(event):
 
 EVENTS = {
     "voice": (voice_after_answer, ["voice, direct", "voice, relayed"]),
-    "upgrade": (relayed_to_direct, ["upgrade", "upgrade, lost"]),
+    "upgrade": (relayed_to_direct("upgrade", 0), ["upgrade", "upgrade, lost"]),
+    "late": (relayed_to_direct("late", 3), ["late", "late, lost"]),
     "dies": (direct_path_dies, ["dies", "dies, noticed"]),
-    "relay": (relay_killed, ["relay"]),
-    "dark": (relay_goes_dark, ["dark"]),
+    "relay": (relay_fails("relay", kill, revive), ["relay", "relay, UDP"]),
+    "dark": (relay_fails("dark", darken, lighten), ["dark", "dark, UDP"]),
     "home": (home_killed, ["home", "home, next"]),
     "setup": (home_killed_in_setup, ["setup"]),
     "address": (on_both_pairs(address_changes, "address"), rows_of("address")),

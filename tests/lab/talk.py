@@ -103,15 +103,11 @@ class Direction:
 class Talk:
     """A call between two probe phones. After `end`, `there` and `back` are its two Directions."""
 
-    def __init__(self, caller, callee, ring_seconds=0.7, before_answer=None):
-        """`before_answer()` is called just then."""
+    def __init__(self, caller, callee, ring_seconds=0.7):
         self.caller, self.callee = caller, callee
-        self.marks = []
         try:
             self.dialled_ms, self.rang_ms = self.dial()
             time.sleep(ring_seconds)
-            if before_answer:
-                before_answer()
             callee.tell("answer")
             self.answered_ms, _ = callee.wait("answering")
             caller.wait("answered", 5)
