@@ -137,6 +137,7 @@ test: $(O)/.test-packages
 	$(Q)$(MAKE) --no-print-directory all tools
 	$(Q)O=$(SAN_O) tests/interop/run
 	$(Q)O=$(O) tests/lab/run quick
+	$(Q)O=$(O) tests/lab/promises voice dies relay setup address --runs 1
 test-built: $(O)/sallyport $(UNIT) $(SIM) tools
 	$(Q)tests/run $(UNIT) $(SIM)
 # Those that start threads of their own.

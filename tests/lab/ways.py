@@ -14,7 +14,7 @@ BEST = {"udp": 2, "tcp": 1, "relay": 0}
 
 
 def expected(one, other):
-    """"udp" (direct) or "relay"."""
+    """"udp" or "tcp" (both direct), or "relay"."""
     kinds = {one, other}
     if "lan" in kinds or kinds <= IPV6:
         return "udp"
@@ -22,7 +22,7 @@ def expected(one, other):
         return "relay"
     if not kinds & TCP_ONLY and (kinds & CONES or not kinds & SYMMETRIC):
         return "udp"
-    return "relay"
+    return "tcp" if "open" in kinds else "relay"
 
 
 def is_as_expected(one, other, ways):
