@@ -278,13 +278,18 @@ void core_deliver(struct core *core)
     event_deliver(core);
 }
 
-void core_on_network_change(struct core *core)
+void core_probe(struct core *core)
 {
     struct peer *peer;
 
     for (peer = core->peers; peer; peer = peer->hh.next)
         if (peer->is_ready && peer->is_dialled)
             peer_probe(peer);
+}
+
+void core_on_network_change(struct core *core)
+{
+    core_probe(core);
     for (int i = 0; i < HOSTS_MAX; i++) {
         core->hosts[i].next_ms = 0;
         core->hosts[i].failures = 0;

@@ -129,6 +129,9 @@ void core_on_link_down(struct core *core, core_link link, const char *why);
 void core_tick(struct core *core);
 /* Delivers queued events to the gateway. */
 void core_deliver(struct core *core);
+/* Something is wrong around us: do our supernodes still answer? Told at once instead of at the next
+ * keepalive. */
+void core_probe(struct core *core);
 /* The network changed under us: probe and re-dial at once. */
 void core_on_network_change(struct core *core);
 

@@ -136,6 +136,7 @@ static int open_parts(struct overlay *overlay, unsigned roles)
         .take_relays_ctx = overlay,
         .on_way = overlay_on_way,
         .on_note = overlay_on_path_note,
+        .on_lost = overlay_on_path_lost,
         .on_way_ctx = overlay,
         .on_stun = overlay_on_stun,
         .on_knock = overlay_on_knock,

@@ -195,6 +195,14 @@ void overlay_on_path_note(void *ctx, void *path, const char *event, const char *
         core_on_path_note(overlay->core, path, event, text);
 }
 
+void overlay_on_path_lost(void *ctx)
+{
+    struct overlay *overlay = ctx;
+
+    if (overlay->core)
+        core_probe(overlay->core);
+}
+
 /* ---- events, as long as somebody wants them ------------------------------------------- */
 
 static void on_attached(void *ctx, const char *supernode)

@@ -79,6 +79,7 @@ void overlay_on_load(void *ctx, unsigned load);
 int overlay_take_relays(void *ctx, struct core_relay *out, int max);
 void overlay_on_network_change(void *ctx);
 void overlay_on_way(void *ctx, void *path, const char *text);
+void overlay_on_path_lost(void *ctx);
 void overlay_on_path_note(void *ctx, void *path, const char *event, const char *text);
 
 #endif

@@ -51,7 +51,9 @@ struct paths_settings {
     /* Control thread: something that a person may want to know afterwards, for the journals of the
      * calls on this path. `event` is one of a few words ("proved", "lost", "moved", …). */
     void (*on_note)(void *ctx, void *path, const char *event, const char *text);
-    void *on_way_ctx; /* of both */
+    /* Control thread: the way that carried calls has died; there may be more that is wrong. */
+    void (*on_lost)(void *ctx);
+    void *on_way_ctx; /* of these three */
     /* Control thread: a server has answered, or not (paths_ask). NULL: nobody wants to know. */
     void (*on_stun)(void *ctx, const struct path_stun_result *result);
     /* Control thread: what paths_expect was told of has come in. */

@@ -7,6 +7,7 @@
 #include "overlay/path_worker.h"
 
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define HURRY_MS 10000
@@ -151,6 +152,11 @@ static void lose_others(const struct path_way *lost, uint64_t now_ms)
         disprove(way, now_ms);
 }
 
+struct lost_letter {
+    struct path_letter letter;
+    struct paths *paths;
+};
+
 /* How many answers in a row prove it. */
 static unsigned distrust(const struct path_way *way)
 {
@@ -159,11 +165,28 @@ static unsigned distrust(const struct path_way *way)
     return wanted < DISTRUST_MAX ? wanted : DISTRUST_MAX;
 }
 
+static void on_lost_letter(struct path_letter *letter)
+{
+    paths_on_lost(((struct lost_letter *)letter)->paths);
+    free(letter);
+}
+
+/* Calls went there: what has happened to it may have happened to our links, too. */
+static void report_lost(const struct path *path)
+{
+    struct lost_letter *lost = path_letter_new(sizeof *lost, on_lost_letter);
+
+    lost->paths = path->paths;
+    path_post_send(path->worker->to_control, &lost->letter);
+}
+
 void path_check_lose(struct path_way *way, uint64_t now_ms, const char *why)
 {
     char text[PATH_WAY_TEXT_MAX];
 
     path_live_note(way->path, "lost", "%s: %s", path_way_text(way, text), why);
+    if (way == way->path->live.current && path_live_is_active(way->path))
+        report_lost(way->path);
     if (way->lost_ms && now_ms >= way->lost_ms + FORGIVEN_MS)
         way->losses = 0;
     way->losses++;

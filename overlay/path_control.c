@@ -288,6 +288,12 @@ void paths_on_note(struct paths *paths, struct path *path, const char *event, co
         paths->settings.on_note(paths->settings.on_way_ctx, path, event, text);
 }
 
+void paths_on_lost(struct paths *paths)
+{
+    if (!paths->is_closing && paths->settings.on_lost)
+        paths->settings.on_lost(paths->settings.on_way_ctx);
+}
+
 void paths_on_way(struct paths *paths, struct path *path, const char *text)
 {
     path->control.has_way = true;

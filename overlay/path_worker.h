@@ -321,6 +321,7 @@ bool (*path_may_dial(const struct path *path))(const struct sockaddr_storage *to
 /* What the worker side needs of `struct paths`; fixed from paths_open on. */
 const struct paths_settings *paths_get_settings(const struct paths *paths);
 /* Control thread. */
+void paths_on_lost(struct paths *paths);
 void paths_on_way(struct paths *paths, struct path *path, const char *text);
 void paths_on_note(struct paths *paths, struct path *path, const char *event, const char *text);
 void paths_on_ended(struct path_letter *letter);

@@ -221,6 +221,7 @@ struct lab_node {
     struct core_relay relays[CORE_RELAYS_MAX]; /* that it knows, best first */
     int relay_count;
     void (*on_note)(void *ctx, void *path, const char *event, const char *text);
+    int lost; /* ways that carried calls */
 };
 
 static inline int lab_take_relays(void *ctx, struct core_relay *out, int max)
@@ -251,6 +252,11 @@ static inline void lab_on_way(void *ctx, void *path, const char *text)
     }
 }
 
+static inline void lab_on_lost(void *ctx)
+{
+    ((struct lab_node *)ctx)->lost++;
+}
+
 static inline int lab_open(struct lab *lab, struct lab_node *node, const char *site)
 {
     struct paths_settings settings = {.conf = &node->conf,
@@ -260,6 +266,7 @@ static inline int lab_open(struct lab *lab, struct lab_node *node, const char *s
                                       .take_relays_ctx = node,
                                       .on_way = lab_on_way,
                                       .on_note = node->on_note,
+                                      .on_lost = lab_on_lost,
                                       .on_way_ctx = node};
 
     node->lab = lab;

@@ -417,6 +417,7 @@ static void a_way_that_dies_is_left(void **state)
         assert_true(was_noted(&scene->sides[i], "heard: "));
         assert_true(was_noted(&scene->sides[i], "lost: direct"));
     }
+    assert_true(scene->sides[0].node.lost + scene->sides[1].node.lost > 0);
     cut(direct, false);
     wait_way(scene, "direct");
 }
