@@ -228,8 +228,9 @@ void path_check_send(struct path_way *way, uint64_t now_ms)
 
     if (is_overdue(way, now_ms))
         path_check_lose(way, now_ms, "checks get no answer");
-    struct stun_check check = {STUN_BINDING_REQUEST, next_probe(way)->transaction, path->username,
-                               flags_of(way), path->send_key};
+    struct stun_check check = {STUN_BINDING_REQUEST, next_probe(way)->transaction,
+                               path->username,       flags_of(way),
+                               path->send_key,       NULL};
     size_t bytes = stun_encode_check(message, &check);
     way->ops->send(way, message, bytes); /* one that fails is one that is not answered */
     path_choice_guess(path, way);
@@ -243,15 +244,25 @@ void path_check_send(struct path_way *way, uint64_t now_ms)
     path->worker->figures.checks_sent++;
 }
 
-void path_check_beat(struct path_way *way, unsigned flags)
+static void send_beat(struct path_way *way, unsigned flags, const struct sockaddr_storage *mapped)
 {
     struct path *path = way->path;
     uint8_t transaction[STUN_TRANSACTION_BYTES], message[STUN_MESSAGE_MAX];
     struct stun_check check = {STUN_BINDING_INDICATION, transaction, path->username, flags,
-                               path->send_key};
+                               path->send_key,          mapped};
 
     next_transaction(path, transaction);
     way->ops->send(way, message, stun_encode_check(message, &check));
+}
+
+void path_check_beat(struct path_way *way, unsigned flags)
+{
+    send_beat(way, flags, NULL);
+}
+
+void path_check_tell(struct path_way *way, const struct sockaddr_storage *address)
+{
+    send_beat(way, 0, address);
 }
 
 static void prove(struct path_way *way)
@@ -414,8 +425,11 @@ static void on_indication(struct path_worker *worker, struct path_way *way,
 {
     struct path *path = admit(worker, way, source, data, message);
 
-    if (path)
-        path_watch_beat(path, way ? way : path_udp_find(path, source), message->path_flags);
+    if (!path)
+        return;
+    path_watch_beat(path, way ? way : path_udp_find(path, source), message->path_flags);
+    if (message->mapped.ss_family)
+        path_trickle_hear(path, &message->mapped);
 }
 
 void path_check_receive(struct path_worker *worker, struct path_way *way,

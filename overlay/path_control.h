@@ -84,4 +84,9 @@ void paths_add_tcp(const struct paths *paths, struct candidate_path *ours);
 /* Is that where we listen ourselves? */
 bool paths_is_own_door(const struct paths *paths, const char *host);
 
+/* path_trickle.c: the addresses of this machine have changed, as far as this path is concerned. */
+void paths_tell_addresses(struct path *path);
+/* path_offer.c: the far end can be reached there, too, it says. */
+void paths_hear_address(struct path *path, const struct sockaddr_storage *address);
+
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
 #define HOSTS_AGE_MS 3000
 
 static struct path_stun_result *seen_by(const struct paths *paths, int worker)
@@ -181,6 +182,16 @@ void paths_ask(struct paths *paths, const struct path_stun_server *servers, int 
     }
 }
 
+/* The calls on this worker (-1: on any) learn where we can be reached now. */
+static void tell_all(struct paths *paths, int worker)
+{
+    struct path *path, *next;
+
+    HASH_ITER(control.hh, paths->by_id, path, next)
+    if (worker < 0 || path->worker->index == worker)
+        paths_tell_addresses(path);
+}
+
 struct change {
     struct path_letter letter;
     struct path_worker *worker;
@@ -208,6 +219,7 @@ void paths_on_network_change(struct paths *paths)
         change->worker = &paths->workers[w];
         path_post_send(change->worker->to_worker, &change->letter);
     }
+    tell_all(paths, -1);
 }
 
 static void keep_seen(struct paths *paths, const struct path_stun_result *result)
@@ -224,8 +236,12 @@ static void keep_seen(struct paths *paths, const struct path_stun_result *result
     }
     if (!place)
         return;
+    bool is_new =
+        is_mapped(result) && !(is_mapped(place) && address_equal(&place->mapped, &result->mapped));
     *place = *result;
     list_own(paths);
+    if (is_new)
+        tell_all(paths, result->worker);
 }
 
 void paths_on_stun(struct path_letter *letter)

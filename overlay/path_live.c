@@ -204,10 +204,10 @@ static void on_timer(uv_timer_t *timer)
     struct path *path = timer->data;
     uint64_t now_ms = uv_now(timer->loop);
     uint64_t wishes_ms[] = {tick_ways(path, now_ms), path_watch_tick(path, now_ms),
-                            tick_checks(path, now_ms)};
+                            path_trickle_tick(path, now_ms), tick_checks(path, now_ms)};
     uint64_t next_ms = PATH_NEVER;
 
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < sizeof wishes_ms / sizeof *wishes_ms; i++)
         next_ms = wishes_ms[i] < next_ms ? wishes_ms[i] : next_ms;
     if (next_ms != PATH_NEVER)
         uv_timer_start(timer, on_timer, next_ms > now_ms ? next_ms - now_ms : 0, 0);
@@ -266,6 +266,7 @@ void path_live_end(struct path *path)
         TAILQ_REMOVE(&path->live.ways, way, next);
         way->ops->close(way);
     }
+    free(path->live.trickle);
     HASH_DELETE(live.hh, path->worker->live, path);
     uv_close((uv_handle_t *)&path->live.timer, on_timer_closed);
 }

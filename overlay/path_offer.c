@@ -384,3 +384,15 @@ int paths_learn(struct paths *paths, void *handle, const struct core_path *data)
     path_post_send(path->worker->to_worker, &news->letter);
     return 0;
 }
+
+void paths_hear_address(struct path *path, const struct sockaddr_storage *address)
+{
+    struct candidate_path theirs = {.count = 1};
+    struct news *news = news_new(path);
+
+    theirs.candidates[0].kind = CANDIDATE_UDP;
+    theirs.candidates[0].address = *address;
+    paths_refresh_hosts(path->paths);
+    judge(path, &theirs, news);
+    path_post_send(path->worker->to_worker, &news->letter);
+}

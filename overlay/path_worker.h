@@ -8,6 +8,7 @@
  *   path_choice.c  which of the proved ways is taken, and which stands by
  *   path_watch.c   while calls are up: notices within a few frames that nothing comes any more,
  *                  and has both ends send over a second way until one is chosen
+ *   path_trickle.c tells the far end of addresses that became known later
  *   path_live.c    the path itself: its ways, its timer, its end
  *
  * `struct path` has three parts: what is fixed from its birth, what only the control thread touches
@@ -103,6 +104,8 @@ void path_check_send(struct path_way *way, uint64_t now_ms);
 void path_check_lose(struct path_way *way, uint64_t now_ms, const char *why);
 /* Something small and signed, for which there is no answer; `flags` of enum stun_path_flag. */
 void path_check_beat(struct path_way *way, unsigned flags);
+/* A beat that says where we can be reached, too. */
+void path_check_tell(struct path_way *way, const struct sockaddr_storage *address);
 /* A STUN message came: over `way`, or, when that is NULL, by UDP from `source` (normalised). */
 void path_check_receive(struct path_worker *worker, struct path_way *way,
                         const struct sockaddr_storage *source, const uint8_t *data, size_t bytes);
@@ -191,6 +194,11 @@ struct path {
         uint64_t seen_number;  /* highest of theirs, and which of the 64 below came */
         uint64_t seen_mask;
 
+        /* path_trickle.c */
+        struct path_trickle *trickle; /* what is being told; NULL: nothing */
+        uint64_t heard_since_ms;
+        unsigned heard_count; /* addresses that were unknown, since then */
+
         /* path_watch.c */
         uint64_t sent_ms, beat_ms; /* media and beats sent last */
         uint64_t heard_ms;         /* media or a beat came; 0: not since the first listener */
@@ -237,6 +245,10 @@ void path_choice_double(struct path *path, struct path_way *way, unsigned ms);
 /* Tells the control thread which way is taken, if any. */
 void path_choice_report(struct path *path);
 const char *path_way_text(const struct path_way *way, char text[PATH_WAY_TEXT_MAX]);
+
+/* path_trickle.c */
+void path_trickle_hear(struct path *path, const struct sockaddr_storage *address);
+uint64_t path_trickle_tick(struct path *path, uint64_t now_ms);
 
 /* path_watch.c */
 /* The first listener came; the last one went. */

@@ -270,6 +270,8 @@ static uint8_t *encode_check(uint8_t *out, const struct stun_check *check)
     at += padded;
     if (check->path_flags)
         at = put32(put16(put16(at, PATH_FLAGS), 4), check->path_flags);
+    if (check->mapped)
+        at = encode_mapped(out, at, check->mapped);
     return at;
 }
 
@@ -291,7 +293,7 @@ size_t stun_encode_padded(uint8_t *out, const struct stun_check *check)
 size_t stun_encode_request(uint8_t *out, const uint8_t transaction[STUN_TRANSACTION_BYTES],
                            const char *username, const uint8_t key[32])
 {
-    struct stun_check check = {STUN_BINDING_REQUEST, transaction, username, 0, key};
+    struct stun_check check = {STUN_BINDING_REQUEST, transaction, username, 0, key, NULL};
 
     return stun_encode_check(out, &check);
 }

@@ -60,8 +60,9 @@ struct stun_check {
     enum stun_type type;
     const uint8_t *transaction; /* STUN_TRANSACTION_BYTES */
     const char *username;
-    uint32_t path_flags; /* 0: not said */
-    const uint8_t *key;  /* 32 bytes */
+    uint32_t path_flags;                   /* 0: not said */
+    const uint8_t *key;                    /* 32 bytes */
+    const struct sockaddr_storage *mapped; /* where the sender can be reached; NULL: not said */
 };
 
 /* All write into `out` (STUN_MESSAGE_MAX) and return the length. Keys have 32 bytes. */

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 struct pair {
+    int ways_before;
     struct lab lab;
     struct lab_node berlin, paris;
 };
@@ -492,6 +493,78 @@ static void only_fresh_signed_checks_are_answered(void **state)
 }
 
 /* Our own requests, thrown back at us, prove nothing. */
+struct tell {
+    struct path *path;
+    struct sockaddr_storage address;
+};
+
+static void do_tell(void *arg)
+{
+    struct tell *tell = arg;
+
+    path_check_tell(tell->path->live.current, &tell->address);
+}
+
+static void tell(struct lab_node *node, const struct sockaddr_storage *address)
+{
+    struct tell told = {node->path, *address};
+
+    lab_on_worker(node->lab, paths_worker(node->path), do_tell, &told);
+}
+
+static bool has_two_ways_more(void *arg)
+{
+    struct pair *pair = arg;
+
+    return ask(&pair->paris).ways == pair->ways_before + 2;
+}
+
+static bool are_eight_judged(void *arg)
+{
+    struct lab_node *paris = &((struct pair *)arg)->paris;
+
+    return paris->paths->implausible + ask(paris).figures.implausible == 12;
+}
+
+/* Berlin finds out in the middle of the call that it has another address. */
+static void an_address_told_later_is_checked(void **state)
+{
+    struct pair *pair = *state;
+    struct sockaddr_storage address; /* on this machine, where nobody listens */
+
+    assert_int_equal(lab_call(&pair->berlin, &pair->paris), 0);
+    assert_true(lab_run(&pair->lab, both_have_ways, pair, 3000));
+    pair->ways_before = ask(&pair->paris).ways;
+    address = pair->paris.paths->hosts[0];
+    address_set_port(&address, 4000);
+    tell(&pair->berlin, &address);
+    tell(&pair->berlin, &address); /* as always, more than once */
+    address_set_port(&address, 4001);
+    tell(&pair->berlin, &address);
+    assert_true(lab_run(&pair->lab, has_two_ways_more, pair, 2000));
+    hang_up(pair);
+}
+
+/* What it says is judged like any candidate, and there is an end to it. */
+static void addresses_told_later_are_judged_and_bounded(void **state)
+{
+    struct pair *pair = *state;
+    struct sockaddr_storage address = {0};
+
+    assert_int_equal(lab_call(&pair->berlin, &pair->paris), 0);
+    assert_true(lab_run(&pair->lab, both_have_ways, pair, 3000));
+    pair->ways_before = ask(&pair->paris).ways;
+    for (int i = 0; i < 12; i++) {
+        address_parse(i % 2 ? "224.0.0.1:4000" : "0.0.0.0:4000", &address);
+        address_set_port(&address, (uint16_t)(4000 + i));
+        tell(&pair->berlin, &address);
+    }
+    assert_true(lab_run(&pair->lab, are_eight_judged, pair, 2000));
+    assert_int_equal(ask(&pair->paris).figures.implausible, 4); /* not even judged */
+    assert_int_equal(ask(&pair->paris).ways, pair->ways_before);
+    hang_up(pair);
+}
+
 static void reflected_checks_prove_nothing(void **state)
 {
     struct pair *pair = *state;
@@ -598,6 +671,8 @@ int main(void)
         TEST(full_inboxes_only_delay),
         TEST(implausible_candidates_are_never_probed),
         TEST(only_fresh_signed_checks_are_answered),
+        TEST(an_address_told_later_is_checked),
+        TEST(addresses_told_later_are_judged_and_bounded),
         TEST(reflected_checks_prove_nothing),
         TEST(addresses_to_check_are_bounded),
         TEST(a_taken_port_is_told),

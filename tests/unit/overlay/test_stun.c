@@ -240,8 +240,12 @@ static void broken_messages_are_refused(void **state)
 
 static void a_check_says_what_its_sender_hears(void **state)
 {
-    struct stun_check check = {STUN_BINDING_INDICATION, transaction, "path",
-                               STUN_PATH_DEAF | STUN_PATH_NOMINATED, key};
+    struct stun_check check = {STUN_BINDING_INDICATION,
+                               transaction,
+                               "path",
+                               STUN_PATH_DEAF | STUN_PATH_NOMINATED,
+                               key,
+                               NULL};
     struct stun_message message;
     uint8_t data[STUN_MESSAGE_MAX];
     size_t bytes = stun_encode_check(data, &check);
@@ -256,6 +260,14 @@ static void a_check_says_what_its_sender_hears(void **state)
     assert_int_equal(stun_encode_check(data, &check), bytes - 8);
     assert_int_equal(stun_decode(data, bytes - 8, &message), 0);
     assert_int_equal(message.path_flags, 0);
+    assert_int_equal(message.mapped.ss_family, 0);
+
+    struct sockaddr_storage address;
+    address_parse("[2001:db8::7]:4000", &address);
+    check.mapped = &address;
+    bytes = stun_encode_check(data, &check);
+    assert_int_equal(stun_decode(data, bytes, &message), 0);
+    assert_true(address_equal(&message.mapped, &address));
 }
 
 int main(void)
