@@ -284,7 +284,7 @@ void core_probe(struct core *core)
 
     for (peer = core->peers; peer; peer = peer->hh.next)
         if (peer->is_ready && peer->is_dialled)
-            peer_probe(peer);
+            peer_probe_in_trouble(peer);
 }
 
 void core_on_network_change(struct core *core)

@@ -81,6 +81,7 @@ struct peer {
     uint64_t dial_back_ms;          /* when it was last tried */
     uint64_t since_ms, heard_ms;
     uint64_t ping_ms; /* when the unanswered Ping was sent; 0: none */
+    uint64_t pong_until_ms;
     uint64_t ping_number;
     uint32_t round_trip_us;
     struct core_timer timer;                 /* greeting, keepalive, silence */
@@ -101,6 +102,8 @@ int peer_send(struct peer *peer, Sallyport__Envelope *envelope);
 /* A Ping now, unless one is unanswered; `is_alone` asks for other supernodes too. */
 void peer_ping(struct peer *peer, bool is_alone);
 void peer_probe(struct peer *peer);
+/* Something else has died just now: it answers soon, or is given up. */
+void peer_probe_in_trouble(struct peer *peer);
 /* The same, unless something came from it just now. */
 void peer_probe_if_quiet(struct peer *peer);
 /* Out of the table and freed, nobody is told. */

@@ -10,6 +10,7 @@
 /* The I/O side may take 10 s for a dial; this catches what it forgets. */
 #define DIAL_MAX_MS 20000
 #define PONG_MAX_MS 5000
+#define PONG_TROUBLE_MS 1500 /* when there is reason to think that the link is dead */
 #define IDLE_MIN_MS 25000
 #define IDLE_SPREAD_MS 5000
 /* Whoever was dialled hears at least a Ping in each idle time. */
@@ -140,12 +141,22 @@ void peer_ping(struct peer *peer, bool is_alone)
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_PING;
     envelope.ping = &ping;
     peer_send(peer, &envelope);
-    core_timer_set(peer->core, &peer->timer, peer->ping_ms + PONG_MAX_MS);
+    peer->pong_until_ms = peer->ping_ms + PONG_MAX_MS;
+    core_timer_set(peer->core, &peer->timer, peer->pong_until_ms);
 }
 
 void peer_probe(struct peer *peer)
 {
     peer_ping(peer, false);
+}
+
+void peer_probe_in_trouble(struct peer *peer)
+{
+    peer_ping(peer, false);
+    if (!peer->ping_ms || peer->pong_until_ms <= core_now(peer->core) + PONG_TROUBLE_MS)
+        return;
+    peer->pong_until_ms = core_now(peer->core) + PONG_TROUBLE_MS;
+    core_timer_set(peer->core, &peer->timer, peer->pong_until_ms);
 }
 
 void peer_probe_if_quiet(struct peer *peer)
@@ -162,10 +173,10 @@ bool peer_is_suspect(const struct peer *peer)
 static void on_ready_timer(struct peer *peer, uint64_t now_ms)
 {
     if (peer->ping_ms) {
-        if (now_ms >= peer->ping_ms + PONG_MAX_MS)
+        if (now_ms >= peer->pong_until_ms)
             peer_close(peer, "does not answer");
         else
-            core_timer_set(peer->core, &peer->timer, peer->ping_ms + PONG_MAX_MS);
+            core_timer_set(peer->core, &peer->timer, peer->pong_until_ms);
     } else if (peer->is_dialled) {
         if (now_ms >= peer->heard_ms + IDLE_MIN_MS)
             peer_probe(peer);

@@ -199,8 +199,10 @@ void overlay_on_path_lost(void *ctx)
 {
     struct overlay *overlay = ctx;
 
-    if (overlay->core)
-        core_probe(overlay->core);
+    if (!overlay->core)
+        return;
+    core_probe(overlay->core);
+    overlay_reach_doubt(overlay);
 }
 
 /* ---- events, as long as somebody wants them ------------------------------------------- */

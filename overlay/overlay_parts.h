@@ -60,6 +60,8 @@ int overlay_reach_open(struct overlay *overlay, unsigned roles);
 void overlay_reach_close(struct overlay *overlay);
 /* The network has changed: all is learnt anew at once. */
 void overlay_reach_again(struct overlay *overlay);
+/* The way of a call has died: our NAT may have another address for us by now. */
+void overlay_reach_doubt(struct overlay *overlay);
 void overlay_on_knock(void *ctx, const uint8_t knock[12]);
 void overlay_on_dialed_back(void *ctx, const struct core_dialed_back *result);
 void overlay_on_stun(void *ctx, const struct path_stun_result *result);

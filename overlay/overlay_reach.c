@@ -16,6 +16,7 @@
 #define LOOK_MS 1000       /* how soon another home or standby is asked, too */
 #define AGAIN_MS 300000    /* how long what was learnt is trusted */
 #define DIAL_BACK_MS 60000 /* sooner nobody dials back again */
+#define DOUBT_MS 2000      /* between two questions because a call's way has died */
 #define NOBODY_MS 10000    /* until somebody is there to ask */
 #define KEPT_NAMES 2
 #define MEASURED_NAMES 8
@@ -48,6 +49,7 @@ struct overlay_reach {
     int asked_count;
     struct asking *asking; /* the newest; NULL: done */
     uint64_t again_ms;
+    uint64_t doubted_ms;
     uint64_t dial_back_ms; /* not asked before */
     uint8_t knock[STUN_TRANSACTION_BYTES];
     bool has_knocked;
@@ -412,6 +414,17 @@ void overlay_reach_again(struct overlay *overlay)
 
 /* ---- for the gateway --------------------------------------------------------------------------
  */
+
+void overlay_reach_doubt(struct overlay *overlay)
+{
+    struct overlay_reach *reach = overlay->reach;
+
+    if (!reach || overlay_now_ms() < reach->doubted_ms + DOUBT_MS)
+        return;
+    reach->doubted_ms = overlay_now_ms();
+    reach->again_ms = 0;
+    on_look(&reach->timer);
+}
 
 void overlay_reachability(const struct overlay *overlay, struct overlay_reachability *out)
 {

@@ -12,6 +12,7 @@
 #define RETRY_MAX_MS 400
 #define REFRESH_MS 15000 /* shorter than any sane NAT forgets */
 #define GIVE_UP_AFTER 7  /* requests: 2 s */
+#define DOUBTS_FREE 3    /* within FORGIVEN_MS; then it is bound again after a pause */
 #define PAUSE_MIN_MS 1000
 #define PAUSE_MAX_MS 60000
 #define FORGIVEN_MS 60000 /* bound for so long: what was before does not count */
@@ -159,9 +160,9 @@ bool path_channel_doubt(struct path_channel *channel, uint64_t now_ms)
         channel->failures = 0;
     channel->is_bound = false;
     channel->unanswered = 0;
-    /* At once the first time: a router may have forgotten us. */
-    channel->due_ms = channel->failures > 0 ? now_ms + pause_ms(channel) : now_ms;
-    channel->failures += channel->failures == 0;
+    /* At once the first times: a router may have forgotten us. */
+    channel->due_ms = channel->failures >= DOUBTS_FREE ? now_ms + pause_ms(channel) : now_ms;
+    channel->failures += channel->failures < DOUBTS_FREE;
     return true;
 }
 

@@ -131,7 +131,7 @@ static struct path_probe *next_probe(struct path_way *way)
     return probe;
 }
 
-static void disprove(struct path_way *way, uint64_t now_ms)
+void path_check_disprove(struct path_way *way, uint64_t now_ms)
 {
     way->is_proved = false;
     way->deaf_ms = 0;
@@ -149,7 +149,7 @@ static void lose_others(const struct path_way *lost, uint64_t now_ms)
     TAILQ_FOREACH(way, &lost->path->live.ways, next)
     if (way != lost && way->ops->rank == PATH_RANK_UDP && way->is_proved &&
         now_ms >= way->heard_ms + LOST_TOGETHER_MS)
-        disprove(way, now_ms);
+        path_check_disprove(way, now_ms);
 }
 
 struct lost_letter {
@@ -192,7 +192,7 @@ void path_check_lose(struct path_way *way, uint64_t now_ms, const char *why)
     way->losses++;
     way->lost_ms = now_ms;
     way->answers_wanted = distrust(way);
-    disprove(way, now_ms);
+    path_check_disprove(way, now_ms);
     lose_others(way, now_ms);
     if (way->ops->doubt)
         way->ops->doubt(way, now_ms);

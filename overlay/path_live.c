@@ -125,7 +125,8 @@ void path_live_remove_way(struct path *path, struct path_way *way)
     path_choice_make(path, "the other way is gone");
 }
 
-/* Nothing is proved: over which of the connections the far end can be reached is anybody's guess.
+/* Nothing is proved, or not any more: over which of the connections the far end can be reached is
+ * anybody's guess.
  */
 static void send_everywhere(struct path *path, const uint8_t *packet, size_t bytes)
 {
@@ -142,7 +143,7 @@ int paths_send(void *handle, const uint8_t *packet, size_t bytes)
     struct path_way *way = path->live.current;
 
     path->live.sent_ms = uv_now(path->worker->loop);
-    if (path->live.is_guess)
+    if (path->live.is_guess || path_watch_is_dark(path))
         send_everywhere(path, packet, bytes);
     else if (path->live.second)
         path->live.second->ops->send(path->live.second, packet, bytes);

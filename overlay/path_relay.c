@@ -215,7 +215,8 @@ static uint64_t relay_tick(struct path_way *way, uint64_t now_ms)
     return channel_ms < dial_ms ? channel_ms : dial_ms;
 }
 
-/* By UDP nothing came: over TCP from now on. Over TCP: a fresh connection. */
+/* By UDP nothing came: over TCP from now on. That may have died as well, and long ago: a fresh
+ * connection in any case. */
 static void relay_doubt(struct path_way *way, uint64_t now_ms)
 {
     struct relay_way *relay = (struct relay_way *)way;
@@ -224,10 +225,9 @@ static void relay_doubt(struct path_way *way, uint64_t now_ms)
         tell(relay, "nothing comes by UDP: over TCP");
         if (bundle_count(&relay->bundle) == 0)
             bundle_dial_hurry(&relay->dial);
-        path_live_wake(way->path);
-    } else if (bundle_dial_doubt(&relay->dial, now_ms)) {
-        path_live_wake(way->path);
     }
+    bundle_dial_doubt(&relay->dial, now_ms);
+    path_live_wake(way->path);
 }
 
 static void relay_describe(const struct path_way *way, char *text, size_t bytes)

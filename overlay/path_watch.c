@@ -5,7 +5,8 @@
  *
  *   3 frames missing   we are deaf: say so over all ways, and send media over the standby as well.
  *                      The far end, when it hears that, doubles its media, too.
- *   DOUBT_MS           the way is told to mend itself (ops->doubt)
+ *   DOUBT_MS           all ways are told to mend themselves (ops->doubt) and are proved again;
+ *                      until one is, media goes over every connection there is
  *   LOST_MS            the way is given up for the next best one
  *
  * So the sound comes back after three frames and a round trip; which of the two directions has died
@@ -25,6 +26,7 @@
 #define DEAF_LONG_MS 2000 /* then it is said less often: nobody may be there any more */
 #define DEAF_BEAT_LONG_MS 500
 #define DOUBLE_MS 1000
+#define DARK_MAX_MS 3000 /* then nobody may be there any more */
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
@@ -168,6 +170,7 @@ static void go_deaf(struct path *path, uint64_t now_ms)
     path_choice_make(path, "nothing came over the other address");
 }
 
+/* The standby does not help either: all are mended and proved again. */
 static void doubt_all(struct path *path, uint64_t now_ms)
 {
     struct path_way *way, *next;
@@ -175,9 +178,22 @@ static void doubt_all(struct path *path, uint64_t now_ms)
     path->live.is_doubted = true;
     for (way = TAILQ_FIRST(&path->live.ways); way; way = next) {
         next = TAILQ_NEXT(way, next);
+        if (way->is_proved && way != path->live.current && now_ms >= way->heard_ms + DOUBT_MS)
+            path_check_disprove(way, now_ms);
         if (way->ops->doubt)
             way->ops->doubt(way, now_ms);
     }
+}
+
+bool path_watch_is_dark(const struct path *path)
+{
+    const struct path_way *current = path->live.current;
+    uint64_t now_ms = uv_now(path->worker->loop);
+
+    if (!current || path->live.heard_ms == 0 || now_ms >= path->live.heard_ms + DARK_MAX_MS)
+        return false;
+    return path->live.is_doubted || !current->is_proved ||
+           (current->deaf_ms && now_ms >= current->deaf_ms + DOUBT_MS);
 }
 
 static uint64_t tick_deaf(struct path *path, uint64_t now_ms)

@@ -102,6 +102,8 @@ void path_check_hurry(struct path_way *way, uint64_t now_ms);
 void path_check_send(struct path_way *way, uint64_t now_ms);
 /* It is dead, `why` in words: is proved anew, with growing distrust, before it is used again. */
 void path_check_lose(struct path_way *way, uint64_t now_ms, const char *why);
+/* It has to answer a check again before it is used. */
+void path_check_disprove(struct path_way *way, uint64_t now_ms);
 /* Something small and signed, for which there is no answer; `flags` of enum stun_path_flag. */
 void path_check_beat(struct path_way *way, unsigned flags);
 /* A beat that says where we can be reached, too. */
@@ -257,6 +259,8 @@ void path_watch_stop(struct path *path);
 /* A packet came; `way` NULL: from an address that is none of the ways. */
 void path_watch_media(struct path *path, struct path_way *way);
 void path_watch_beat(struct path *path, struct path_way *way, unsigned flags);
+/* Nobody knows which way works: all may be tried with media, for a while. */
+bool path_watch_is_dark(const struct path *path);
 /* Does what is due and returns when it wants to be called again. */
 uint64_t path_watch_tick(struct path *path, uint64_t now_ms);
 
