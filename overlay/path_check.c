@@ -236,8 +236,8 @@ void path_check_send(struct path_way *way, uint64_t now_ms)
     path_choice_guess(path, way);
     if (way->unanswered++ == 0)
         way->asked_ms = now_ms;
-    else if (way->is_proved)
-        count_check(way, true);
+    else if (way->is_proved && now_ms >= way->asked_ms + RETRY_BUSY_MS + way->round_trip_us / 1000)
+        count_check(way, true); /* else the one before may still be answered */
     else
         way->answers_wanted = distrust(way);
     way->due_ms = now_ms + wait_unanswered_ms(way, now_ms);
