@@ -33,11 +33,15 @@ def uri(number, node, transport="udp"):
     return f"sip:{number}@{node.server};transport={transport}"
 
 
+HANDSET = 0.3  # seconds until it is lifted; phones that answer by themselves are other stories
+
+
 def connect(caller, callee, target, ring_seconds=3):
     """Calls and answers; returns (time of dialling, ms to 180, time of the answer)."""
     since = caller.dial(target)
     rang, _ = callee.wait_event("CALL_INCOMING", ring_seconds, since)
     caller.wait_event("CALL_RINGING", 2, since)
+    settle(HANDSET)
     answered = callee.answer()
     callee.wait_event("CALL_ESTABLISHED", 3, since)
     caller.wait_event("CALL_ESTABLISHED", 3, since)
