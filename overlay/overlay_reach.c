@@ -412,9 +412,6 @@ void overlay_reach_again(struct overlay *overlay)
     on_look(&reach->timer);
 }
 
-/* ---- for the gateway --------------------------------------------------------------------------
- */
-
 void overlay_reach_doubt(struct overlay *overlay)
 {
     struct overlay_reach *reach = overlay->reach;
@@ -425,6 +422,9 @@ void overlay_reach_doubt(struct overlay *overlay)
     reach->again_ms = 0;
     on_look(&reach->timer);
 }
+
+/* ---- for the gateway --------------------------------------------------------------------------
+ */
 
 void overlay_reachability(const struct overlay *overlay, struct overlay_reachability *out)
 {

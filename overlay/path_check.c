@@ -49,6 +49,12 @@ void path_way_fini(struct path_way *way)
         forget(way->path->worker, &way->probe[i]);
 }
 
+void path_way_doubt(struct path_way *way, uint64_t now_ms)
+{
+    if (way->ops->doubt)
+        way->ops->doubt(way, now_ms);
+}
+
 void path_check_hurry(struct path_way *way, uint64_t now_ms)
 {
     if (!way->is_proved) {
@@ -194,8 +200,7 @@ void path_check_lose(struct path_way *way, uint64_t now_ms, const char *why)
     way->answers_wanted = distrust(way);
     path_check_disprove(way, now_ms);
     lose_others(way, now_ms);
-    if (way->ops->doubt)
-        way->ops->doubt(way, now_ms);
+    path_way_doubt(way, now_ms);
     path_choice_make(way->path, why);
 }
 
@@ -236,10 +241,10 @@ void path_check_send(struct path_way *way, uint64_t now_ms)
     path_choice_guess(path, way);
     if (way->unanswered++ == 0)
         way->asked_ms = now_ms;
-    else if (way->is_proved && now_ms >= way->asked_ms + RETRY_BUSY_MS + way->round_trip_us / 1000)
-        count_check(way, true); /* else the one before may still be answered */
-    else
+    else if (!way->is_proved)
         way->answers_wanted = distrust(way);
+    else if (now_ms >= way->asked_ms + RETRY_BUSY_MS + way->round_trip_us / 1000)
+        count_check(way, true); /* sooner, the one before may still be answered */
     way->due_ms = now_ms + wait_unanswered_ms(way, now_ms);
     path->worker->figures.checks_sent++;
 }

@@ -98,6 +98,12 @@ static struct path_way *find_best(const struct path *path)
     return best;
 }
 
+/* What ends one UDP way ends the others, too. */
+static bool shares_fate(const struct path_way *way, const struct path_way *with)
+{
+    return with && with->ops->rank == PATH_RANK_UDP && way->ops->rank == PATH_RANK_UDP;
+}
+
 struct path_way *path_choice_standby(const struct path *path)
 {
     const struct path_way *current = path->live.current;
@@ -107,14 +113,12 @@ struct path_way *path_choice_standby(const struct path *path)
     {
         if (!way->is_proved || way == current)
             continue;
-        /* What ends one UDP way ends the others, too. */
-        bool is_apart =
-            !current || current->ops->rank != PATH_RANK_UDP || way->ops->rank != PATH_RANK_UDP;
-        bool best_is_apart = best && (!current || current->ops->rank != PATH_RANK_UDP ||
-                                      best->ops->rank != PATH_RANK_UDP);
-        if (!best || is_apart > best_is_apart ||
-            (is_apart == best_is_apart && is_better(way, best)))
+        if (best && shares_fate(way, current) != shares_fate(best, current)) {
+            if (shares_fate(best, current))
+                best = way;
+        } else if (is_better(way, best)) {
             best = way;
+        }
     }
     return best;
 }

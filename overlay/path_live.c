@@ -41,30 +41,13 @@ static void on_note_letter(struct path_letter *letter)
     free(note);
 }
 
-/* Journals are for people: a path that has more to say than they could read is cut short. */
-static bool may_note(struct path *path)
-{
-    uint64_t now_ms = uv_now(path->worker->loop);
-    int64_t more = (int64_t)(now_ms - path->live.notes_ms) * NOTES_PER_S / 1000;
-
-    if (more > 0) {
-        path->live.notes_left += more;
-        path->live.notes_ms = now_ms;
-    }
-    if (path->live.notes_left > NOTES_BURST)
-        path->live.notes_left = NOTES_BURST;
-    if (path->live.notes_left <= 0)
-        return false;
-    path->live.notes_left--;
-    return true;
-}
-
 void path_live_note(struct path *path, const char *event, const char *format, ...)
 {
     struct note_letter *note;
     va_list args;
 
-    if (!may_note(path))
+    /* Journals are for people: a path that has more to say than they could read is cut short. */
+    if (!bucket_take(&path->live.notes, uv_now(path->worker->loop), NOTES_PER_S, NOTES_BURST))
         return;
     note = path_letter_new(sizeof *note, on_note_letter);
     note->path = path;
@@ -84,11 +67,7 @@ void path_live_distrust(struct path *path)
     struct path_way *way;
 
     TAILQ_FOREACH(way, &path->live.ways, next)
-    {
-        way->is_proved = false;
-        way->deaf_ms = 0;
-        path_check_hurry(way, now_ms);
-    }
+    path_check_disprove(way, now_ms);
     path->live.current = path->live.nominated = path->live.second = NULL;
     path->live.is_guess = false;
 }
@@ -101,8 +80,7 @@ void path_live_on_network_change(struct path *path)
     for (way = TAILQ_FIRST(&path->live.ways); way; way = next) {
         next = TAILQ_NEXT(way, next);
         path_check_hurry(way, now_ms);
-        if (way->ops->doubt)
-            way->ops->doubt(way, now_ms);
+        path_way_doubt(way, now_ms);
     }
     path_live_note(path, "network", "our addresses have changed; all ways are checked again");
 }
@@ -233,8 +211,6 @@ void path_live_begin(struct path *path)
     uv_timer_init(worker->loop, &path->live.timer);
     path->live.timer.data = path;
     path->live.wanted_until_ms = uv_now(worker->loop) + PATH_WANTED_MS;
-    path->live.notes_left = NOTES_BURST;
-    path->live.notes_ms = uv_now(worker->loop);
     /* The far end has to see our numbers grow even when we forgot the path and build it again;
      * checks are much rarer than one a millisecond. */
     clock_gettime(CLOCK_REALTIME, &now);

@@ -180,8 +180,7 @@ static void doubt_all(struct path *path, uint64_t now_ms)
         next = TAILQ_NEXT(way, next);
         if (way->is_proved && way != path->live.current && now_ms >= way->heard_ms + DOUBT_MS)
             path_check_disprove(way, now_ms);
-        if (way->ops->doubt)
-            way->ops->doubt(way, now_ms);
+        path_way_doubt(way, now_ms);
     }
 }
 

@@ -29,20 +29,9 @@ static bool media_ssrc(const uint8_t *packet, size_t bytes, uint32_t *ssrc, bool
  * above would only cost everybody else time. */
 static bool is_flood(struct path *path)
 {
-    const int64_t per_s = 200 + 400 * (int64_t)path->live.listeners;
-    uint64_t now_ms = uv_now(path->worker->loop), passed_ms = now_ms - path->live.allowance_ms;
-    int64_t more = passed_ms < 1000 ? (int64_t)passed_ms * per_s / 1000 : per_s;
+    unsigned per_s = 200 + 400 * path->live.listeners;
 
-    if (more > 0) {
-        path->live.allowance += more;
-        path->live.allowance_ms = now_ms;
-    }
-    if (path->live.allowance > per_s)
-        path->live.allowance = per_s;
-    if (path->live.allowance <= 0)
-        return true;
-    path->live.allowance--;
-    return false;
+    return !bucket_take(&path->live.media, uv_now(path->worker->loop), per_s, per_s);
 }
 
 /* By UDP: an answer to one of us, or a check of a far end. */

@@ -18,6 +18,7 @@
 #ifndef OVERLAY_PATH_WORKER_H
 #define OVERLAY_PATH_WORKER_H
 
+#include "overlay/bucket.h"
 #include "overlay/bundle.h"
 #include "overlay/candidate.h"
 #include "overlay/path.h"
@@ -97,6 +98,7 @@ struct path_way {
 /* path_check.c */
 void path_way_init(struct path_way *way, const struct path_way_ops *ops, struct path *path);
 void path_way_fini(struct path_way *way);
+void path_way_doubt(struct path_way *way, uint64_t now_ms); /* ops->doubt, if there is one */
 /* Check it frequently from now on, for a while. */
 void path_check_hurry(struct path_way *way, uint64_t now_ms);
 void path_check_send(struct path_way *way, uint64_t now_ms);
@@ -186,11 +188,8 @@ struct path {
         unsigned listeners;
         uint64_t wanted_until_ms; /* being set up: ways are built although nobody listens yet */
         uint64_t last_check_ms;
-        int64_t allowance; /* packets of media that may come now, and when that was counted */
-        uint64_t allowance_ms;
-        int64_t notes_left; /* likewise */
-        uint64_t notes_ms;
-        unsigned tcp_named; /* addresses that we were told to dial, and since when */
+        struct bucket media, notes; /* how much of each may still come */
+        unsigned tcp_named;         /* addresses that we were told to dial, and since when */
         uint64_t tcp_named_ms;
         uint64_t check_number; /* of our last check */
         uint64_t seen_number;  /* highest of theirs, and which of the 64 below came */

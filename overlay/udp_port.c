@@ -1,6 +1,7 @@
 /* The open UDP port: steering, the STUN Binding service, and what goes to the relay. */
 #include "overlay/udp_port.h"
 
+#include "overlay/channel.h"
 #include "overlay/path_post.h"
 #include "overlay/path_socket.h"
 #include "overlay/stun.h"
@@ -93,7 +94,7 @@ static void on_packet(void *ctx, const struct sockaddr_storage *from, uint8_t *d
     struct port_worker *worker = ctx;
     struct sockaddr_storage source = *from;
     struct stun_message message;
-    bool is_channel = bytes > 0 && (data[0] & 0xf0) == 0x40;
+    bool is_channel = bytes > 0 && channel_is_first(data[0]);
 
     address_normalise(&source);
     if (!is_channel) {
