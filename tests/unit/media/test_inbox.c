@@ -124,10 +124,15 @@ static void posts_come_back_from_all_workers(void **state)
     node_close(&storm.node);
 }
 
+struct hold {
+    uv_sem_t is_held, go_on;
+};
+
 static void hold_up(void *arg)
 {
-    (void)arg;
-    uv_sleep(100);
+    struct hold *hold = arg;
+    uv_sem_post(&hold->is_held);
+    uv_sem_wait(&hold->go_on);
 }
 
 static void a_busy_worker_takes_no_new_bridges(void **state)
@@ -136,10 +141,12 @@ static void a_busy_worker_takes_no_new_bridges(void **state)
     struct call call;
     static struct call calls[INBOX_SLOTS];
     int opened = 0;
+    struct hold hold;
     (void)state;
     node_open(&node, 1, 0);
-    assert_int_equal(media_post(node.media, 0, hold_up, NULL), 0);
-    usleep(20000);
+    assert_int_equal(uv_sem_init(&hold.is_held, 0) + uv_sem_init(&hold.go_on, 0), 0);
+    assert_int_equal(media_post(node.media, 0, hold_up, &hold), 0);
+    uv_sem_wait(&hold.is_held);
     while (opened < INBOX_SLOTS && media_bridge_open(node.media, 0, &call_events, &calls[opened],
                                                      &calls[opened].bridge) == 0)
         opened++;
@@ -153,10 +160,13 @@ static void a_busy_worker_takes_no_new_bridges(void **state)
         media_bridge_ask(calls[i].bridge);
         media_bridge_close(calls[i].bridge);
     }
+    uv_sem_post(&hold.go_on);
     for (int i = 0; i < opened; i++)
         while (!calls[i].closed)
             uv_run(&node.loop, UV_RUN_ONCE);
     node_close(&node);
+    uv_sem_destroy(&hold.is_held);
+    uv_sem_destroy(&hold.go_on);
 }
 
 static void ports_run_out_and_come_back(void **state)
