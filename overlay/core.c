@@ -10,6 +10,7 @@
 
 #define SEATS_DEFAULT 20000
 #define EXPIRE_EVERY_MS 30000
+#define LEAVE_MS 400 /* of ours, for our clients to attach elsewhere */
 /* What one link may say; beyond it frames are dropped. A gateway that makes hundreds of calls a
  * second stays far below. */
 #define CLIENT_FRAMES_PER_S 10000
@@ -64,6 +65,14 @@ void core_timer_stop(struct core *core, struct core_timer *timer)
     core_timers_stop(&core->timers, timer);
 }
 
+uint64_t core_next_sequence(struct core *core)
+{
+    uint64_t by_clock = (uint64_t)core->io.time_s(core->io.ctx) << 20;
+
+    core->sequence = core->sequence + 1 > by_clock ? core->sequence + 1 : by_clock;
+    return core->sequence;
+}
+
 void core_complain(struct core *core, enum complaint cause, const char *format, ...)
 {
     char text[256];
@@ -86,6 +95,7 @@ static void expire(void *owner)
     struct core *core = owner;
 
     directory_expire(core->directory, core->io.time_s(core->io.ctx));
+    registry_sweep(core);
     core_timer_set(core, &core->expire_timer, core_now(core) + EXPIRE_EVERY_MS);
 }
 
@@ -119,7 +129,7 @@ int core_new(const struct core_settings *settings, const struct core_io *io, str
     core->sequence = settings->sequence;
     if (settings->address)
         strcpy(core->address, settings->address);
-    core->is_supernode = (core->roles & CONF_ROLE_SUPERNODE) && core->address[0];
+    bool is_supernode = (core->roles & CONF_ROLE_SUPERNODE) && core->address[0];
     core->seats = settings->seats ? settings->seats : SEATS_DEFAULT;
     core->wake_ms = UINT64_MAX;
     core->directory = directory_new();
@@ -127,7 +137,7 @@ int core_new(const struct core_settings *settings, const struct core_io *io, str
     event_open(core);
     call_open(core);
     forward_open(core);
-    if ((core->roles & CONF_ROLE_SUPERNODE) && !core->is_supernode)
+    if ((core->roles & CONF_ROLE_SUPERNODE) && !is_supernode)
         log_warn(LOG_OVERLAY, NULL, "supernode role without a listen address: not served");
 
     core_timer_init(&core->expire_timer, expire, core);
@@ -136,8 +146,9 @@ int core_new(const struct core_settings *settings, const struct core_io *io, str
     relays_open(core);
     publish_open(core);
     attach_open(core);
-    if (core->is_supernode)
-        local_open(core);
+    seats_open(core, settings);
+    if (is_supernode)
+        serving_open(core);
     *out = core;
     return 0;
 }
@@ -169,7 +180,10 @@ void core_free(struct core *core)
     event_close(core);
     query_close(core);
     forward_close(core);
+    gossip_farewell(core);
     close_links(core);
+    members_close(core);
+    found_cache_fini(&core->found_cache);
     local_drop(core);
     directory_free(core->directory);
     trust_fini(&core->trust);
@@ -177,11 +191,21 @@ void core_free(struct core *core)
     free(core);
 }
 
+/* They have a moment to say what they have to say by another supernode. */
+static void leave_clients(struct core *core)
+{
+    gossip_farewell(core);
+    for (struct peer *client = core->clients; client; client = client->hh_node.next)
+        if (!client->other)
+            serve_move(client, LEAVE_MS, "closing");
+}
+
 void core_leave(struct core *core)
 {
     core->is_leaving = true;
     publish_withdraw(core);
     call_end_all(core);
+    leave_clients(core);
 }
 
 /* ---- input ------------------------------------------------------------------------------------

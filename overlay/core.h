@@ -6,13 +6,18 @@
  * are the functions of core_io and the events of overlay.h. Everything runs on one thread.
  *
  *   core.c       life, dispatch by table (body of Envelope x role), counters
- *   core_link.c  links: table, sending, keepalive; core_timer.c: deadlines; event.c: what the
- * gateway hears attach.c     node side: home and standby, hello, back-off; hosts.c: the supernodes
- * known serve.c      supernode side: seats, welcome, clients; fellow.c: supernode to supernode
+ *   core_link.c  links: table, sending, keepalive; core_timer.c: deadlines
+ *   event.c      what the gateway hears
+ *   attach.c     node side: home and standby, hello, back-off; hosts.c: the supernodes known
+ *   serve.c      supernode side: welcome, clients; fellow.c: supernode to supernode
+ *   seats.c      who is to be a supernode; retire.c: beginning to be one, ceasing to
+ *   members.c    the supernodes of the realm: ring, ranking; member.c: what they say, signed
+ *   gossip.c     what is told of them; pulse.c: who is watched, which links there are
  *   trust.c      certificates that were found good just now
  *   record.c     records: made, signed, verified; directory.c: kept
  *   publish.c    our names kept published; lookup.c: the asker's side
- *   registry.c   what clients publish; query.c: what they look up
+ *   registry.c   what clients publish; spread.c: at its holders
+ *   query.c      what clients look up; found_cache.c: what was found lately
  *   forward.c    Route: home -> home -> node, and failures back
  *   relays.c     relays: told, gathered, measured, chosen
  *   dialback.c   whether a node can be reached from outside
@@ -105,7 +110,10 @@ struct core_settings {
     const char *address; /* where we listen as told to others; NULL: we do not */
     const char *supernodes[2 * CONF_LISTS_MAX];
     int supernode_count;
-    unsigned seats; /* 0: default 20000 */
+    unsigned seats; /* 0: default 20000, as one that was invited 2000 */
+    bool may_serve; /* without the role supernode in `roles`: when the realm needs and invites us */
+    uint64_t plenty_for_ms; /* one that was invited retires when it was not needed for so long; 0:
+                               10 minutes */
     /* Our records start above this: (seconds << 20 | microseconds) of the wall clock, so that a
      * node restarted within a second is newer than its own withdrawal. 0: whole seconds will do. */
     uint64_t sequence;
@@ -134,6 +142,9 @@ void core_deliver(struct core *core);
 void core_probe(struct core *core);
 /* The network changed under us: probe and re-dial at once. */
 void core_on_network_change(struct core *core);
+
+/* Others can connect to us, as far as is known (dial-back): we may serve when invited. */
+void core_reachable(struct core *core, bool is_reachable);
 
 /* Asks a supernode to dial us back; -ENOTCONN: there is none outside. */
 int core_dial_back(struct core *core, const struct core_dial_back *ask);

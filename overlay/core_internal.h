@@ -16,18 +16,21 @@
 #include "overlay/core.h"
 #include "overlay/core_timer.h"
 #include "overlay/directory.h"
+#include "overlay/found_cache.h"
 #include "overlay/homes.h"
+#include "overlay/members.h"
 #include "overlay/overlay.pb-c.h"
 #include "overlay/relays.h"
+#include "overlay/seats.h"
 #include "overlay/trust.h"
 
 #include <sys/queue.h>
 #include <uthash.h>
 
-#define PROTOCOL_VERSION 1
+#define PROTOCOL_VERSION 2
 #define FRAME_BYTES_MAX 65536
 #define GREETING_MAX_MS 5000 /* from connection to Hello or Welcome */
-#define BODIES 32            /* field numbers of Envelope.body */
+#define BODIES 48            /* field numbers of Envelope.body */
 #define ROUTE_ID_BYTES 8
 #define KEY_HINT_BYTES 8
 
@@ -42,9 +45,20 @@ uint64_t core_now(const struct core *core);
 uint64_t core_random(struct core *core, uint64_t below);
 void core_timer_set(struct core *core, struct core_timer *timer, uint64_t at_ms);
 void core_timer_stop(struct core *core, struct core_timer *timer);
+/* For our next record or statement: above all before, also before a restart, as long as the clock
+ * does not go back. */
+uint64_t core_next_sequence(struct core *core);
 
 /* Complaints about others: one line per cause and minute. */
-enum complaint { COMPLAINT_RECORD, COMPLAINT_LETTER, COMPLAINT_OFFER, COMPLAINT_LINK, COMPLAINTS };
+enum complaint {
+    COMPLAINT_RECORD,
+    COMPLAINT_LETTER,
+    COMPLAINT_OFFER,
+    COMPLAINT_LINK,
+    COMPLAINT_MEMBER,
+    COMPLAINT_LOOKUP,
+    COMPLAINTS
+};
 void core_complain(struct core *core, enum complaint cause, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -67,12 +81,29 @@ extern const struct role role_upstream; /* attach.c: our home or standby */
 extern const struct role role_client;   /* serve.c: a node that we are home or standby of */
 extern const struct role role_fellow;   /* fellow.c: supernode to supernode */
 
+/* A frame that waits: between the two local peers for core_deliver, for a link that is being made
+ * until that is ready. */
+struct waiting_frame {
+    STAILQ_ENTRY(waiting_frame) next;
+    core_link to;
+    size_t bytes;
+    uint8_t data[];
+};
+STAILQ_HEAD(waiting_frames, waiting_frame);
+
 struct peer {
     core_link link;
     const struct role *role;
     bool is_dialled; /* by us */
     bool is_up;      /* frames can be sent */
     bool is_ready;   /* Hello and Welcome are through */
+    bool is_for_us;  /* dialled as a client, although we are a supernode */
+    bool is_leaving; /* it said goodbye, but stays until leave_ms */
+    uint64_t leave_ms;
+    unsigned version;        /* of the protocol that both speak; once ready */
+    bool is_willing;         /* a client that would serve */
+    unsigned calls;          /* of a client, when it attached */
+    unsigned seats, clients; /* of an upstream, as it said last */
     uint8_t node[OVERLAY_NODE_ID_BYTES];
     char site[OVERLAY_NAME_MAX];
     unsigned roles_granted;
@@ -84,10 +115,15 @@ struct peer {
     uint64_t pong_until_ms;
     uint64_t ping_number;
     uint32_t round_trip_us;
-    struct core_timer timer;                 /* greeting, keepalive, silence */
-    struct bucket frames, records, tellings; /* rates */
-    struct relay_list *told;                 /* of relays, by it (relays.c); NULL: nothing */
-    uint64_t told_digest;                    /* of what we told it of relays last */
+    struct core_timer timer;                                 /* greeting, keepalive, silence */
+    struct bucket frames, records, tellings, heard, lookups; /* rates */
+    unsigned queries;                                        /* of it, that are open */
+    uint64_t used_ms;              /* when something was last sent on it by fellow_send */
+    struct member *member;         /* that is being dialled */
+    struct waiting_frames waiting; /* until it is ready */
+    size_t waiting_bytes;
+    struct relay_list *told; /* of relays, by it (relays.c); NULL: nothing */
+    uint64_t told_digest;    /* of what we told it of relays last */
     struct core *core;
     struct peer *other;     /* the other end is in this process */
     struct host *host;      /* that we dialled */
@@ -119,16 +155,9 @@ bool peer_is_suspect(const struct peer *peer);
 void peer_on_ping(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
 void peer_on_pong(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
 
-/* Frames between the two local peers wait here for core_deliver. */
-struct local_frame {
-    STAILQ_ENTRY(local_frame) next;
-    core_link to;
-    size_t bytes;
-    uint8_t data[];
-};
-STAILQ_HEAD(local_frames, local_frame);
-/* Makes a supernode its own client. */
+/* Makes a supernode its own client; and ends that. */
 void local_open(struct core *core);
+void local_close(struct core *core);
 void local_deliver(struct core *core);
 void local_drop(struct core *core);
 /* One frame to the handler that the peer's role names. */
@@ -145,8 +174,13 @@ struct host {
     uint8_t node[OVERLAY_NODE_ID_BYTES];
     bool is_given; /* by settings or enrolment: never forgotten */
     bool is_self;
+    bool was_good; /* it has taken us */
     unsigned failures;
-    uint64_t next_ms; /* not dialled before */
+    uint64_t next_ms;        /* not dialled before */
+    unsigned seats, clients; /* as told; 0 seats: not known */
+    unsigned version;
+    uint64_t told_ms;
+    char site[OVERLAY_NAME_MAX];
     struct peer *peer;
 };
 /* Finds or adds; NULL when the address cannot be used or all places are taken. */
@@ -155,8 +189,12 @@ void host_learn_all(struct core *core, Sallyport__Supernode *const *wire, size_t
 struct host *host_find_node(struct core *core, const uint8_t node[OVERLAY_NODE_ID_BYTES]);
 /* May it be dialled, its back-off apart? */
 bool host_is_wanted(const struct core *core, const struct host *host);
-/* Uniform in 50-100 % of min(300 s, 1 s * 2^n). */
+/* Uniform in 50-100 % of min(300 s, 1 s * 2^n); of one that took us before, of at most 16 s. */
 void host_failed(struct core *core, struct host *host);
+/* The link to this address that is being made; NULL: none. */
+struct peer *host_dialling(struct core *core, const char *address);
+/* Dials one by lot of those that we hold no link to, whatever its back-off. */
+void host_try_one(struct core *core);
 /* Fills a list of the supernodes worth telling others, at most 20; returns the count. */
 #define HOST_LIST_MAX 20
 struct host_list {
@@ -170,23 +208,28 @@ void host_list_fill(struct core *core, struct host_list *list, const struct peer
 /* ---- node side (attach.c, publish.c, lookup.c) -------------------------------------------------
  */
 
-#define UPSTREAMS_MAX 2
+#define UPSTREAMS_MAX 4 /* two that stay, and those that are being left */
 
 void attach_open(struct core *core);
 /* Looks soon whether links are missing. */
 void attach_wake(struct core *core);
 /* Dials for whoever needs it; the peer, or NULL when it must not be dialled now. */
 struct peer *attach_dial(struct core *core, struct host *host);
+struct peer *attach_dial_address(struct core *core, const char *address);
 /* A link that we dialled is up: greets. */
 void attach_connected(struct core *core, struct peer *peer);
 /* A new home or standby. */
 void attach_add(struct core *core, struct peer *peer);
 /* A link to a supernode ended: log and back-off. */
 void attach_lost(struct core *core, struct peer *peer, const char *why);
-void attach_on_goodbye(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
 /* The upstream to use for the given attempt (0, 1, …): home first, one that owes a Pong only when
  * the other does too; NULL: not attached. */
 struct peer *attach_upstream(const struct core *core, int attempt);
+/* How many are not being left; is this node one of them? */
+int attach_staying(const struct core *core);
+bool attach_has(const struct core *core, const uint8_t node[OVERLAY_NODE_ID_BYTES]);
+/* This one is to be left when others are there, or after so long. */
+void attach_leave(struct core *core, struct peer *upstream, uint64_t grace_ms);
 /* Where we are attached, for records and offers. */
 void attach_homes(const struct core *core, struct homes *homes);
 
@@ -239,15 +282,30 @@ void serve_accepted(struct core *core, struct peer *peer);
 void serve_welcome(struct core *core, struct peer *peer);
 /* Says goodbye with alternatives; the link stays to be closed. */
 void serve_goodbye(struct peer *peer, const char *reason);
+/* A client is to attach elsewhere, in its own time. */
+void serve_move(struct peer *client, unsigned grace_ms, const char *reason);
 /* Another supernode greeted us (true: kept), or welcomed us. */
 void fellow_accept(struct core *core, struct peer *peer, const Sallyport__Hello *hello);
-void fellow_welcomed(struct core *core, struct peer *peer);
+void fellow_welcomed(struct core *core, struct peer *peer, const Sallyport__Welcome *welcome);
+/* To another supernode, by its link or by one that is made now. 0, or -ENOTCONN, -ENOBUFS: it will
+ * not arrive. */
+int fellow_send(struct core *core, struct member *member, Sallyport__Envelope *envelope);
+void fellow_close_idle(struct core *core, struct peer *fellow);
+/* pulse.c: dials a member unless that failed just now; the peer, or NULL. */
+struct peer *pulse_dial(struct core *core, struct member *member);
+
+void gossip_on_members(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
 
 void registry_on_publish(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
+void registry_on_published(struct core *core, struct peer *peer,
+                           const Sallyport__Envelope *envelope);
 void registry_on_fellow_ready(struct core *core, struct peer *fellow);
+/* Drops what others hold now. */
+void registry_sweep(struct core *core);
 void query_on_lookup(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
 void query_on_found(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
-void query_on_fellow_gone(struct core *core);
+/* Whoever asks it for something waits in vain. */
+void query_on_node_gone(struct core *core, const uint8_t node[OVERLAY_NODE_ID_BYTES]);
 void query_close(struct core *core);
 
 void forward_on_route_of_client(struct core *core, struct peer *peer,
@@ -256,7 +314,8 @@ void forward_on_route_of_fellow(struct core *core, struct peer *peer,
                                 const Sallyport__Envelope *envelope);
 void forward_on_route_failed(struct core *core, struct peer *peer,
                              const Sallyport__Envelope *envelope);
-void forward_on_fellow_ready(struct core *core, struct peer *peer);
+/* The link that was being made, or another one to the same supernode, is ready. */
+void forward_on_fellow_ready(struct core *core, core_link dialled, struct peer *peer);
 void forward_on_fellow_gone(struct core *core, core_link link);
 void forward_open(struct core *core);
 void forward_close(struct core *core);
@@ -278,7 +337,9 @@ struct core {
     const struct certificate *self;
     struct trust trust;
     unsigned roles;
-    bool is_supernode;
+    bool is_supernode; /* now */
+    bool is_invited;   /* serves only while the realm needs it */
+    bool is_retiring;  /* moves its clients away, then serves no more */
     bool is_leaving;
     char address[ADDRESS_TEXT_MAX]; /* "": we do not listen */
     unsigned seats, client_count;
@@ -291,11 +352,15 @@ struct core {
 
     struct peer *peers, *clients, *fellows;
     core_link next_link;
-    struct local_frames local;
+    struct waiting_frames local;
 
     struct host hosts[HOSTS_MAX];
-    struct peer *upstream[UPSTREAMS_MAX]; /* home first */
+    struct peer *upstream[UPSTREAMS_MAX]; /* home first, those that are being left last */
     int upstream_count;
+    int dialling;       /* links that are being made */
+    uint64_t better_ms; /* when a nearer one is looked for again */
+    uint64_t born_ms;
+    struct seats seats_state;
     bool is_told_attached;
     uint64_t alone_ms, alone_pause_ms; /* when a lonely node asks for a standby again */
     struct core_timer attach_timer;
@@ -308,8 +373,11 @@ struct core {
 
     struct directory *directory;
     struct core_timer expire_timer;
+    struct members *members; /* NULL: we do not serve */
+    struct core_timer spread_timer;
     struct query *queries;
     unsigned query_count;
+    struct found_cache found_cache;
     struct forward *forward;
     struct relays relays;
 

@@ -25,6 +25,23 @@
 
 static void on_timer(void *owner);
 
+static void drop_waiting(struct waiting_frames *frames)
+{
+    struct waiting_frame *frame;
+
+    while ((frame = STAILQ_FIRST(frames))) {
+        STAILQ_REMOVE_HEAD(frames, next);
+        free(frame);
+    }
+}
+
+static void peer_free(struct peer *peer)
+{
+    drop_waiting(&peer->waiting);
+    free(peer->told);
+    free(peer);
+}
+
 struct peer *peer_find(const struct core *core, core_link link)
 {
     struct peer *peer;
@@ -43,10 +60,12 @@ struct peer *peer_new(struct core *core, core_link link, const struct role *role
     peer->link = link;
     peer->role = role;
     peer->is_dialled = role == &role_dialled;
+    core->dialling += peer->is_dialled;
     peer->heard_ms = core_now(core);
     core_timer_init(&peer->timer, on_timer, peer);
     core_timer_set(core, &peer->timer,
                    peer->heard_ms + (peer->is_dialled ? DIAL_MAX_MS : GREETING_MAX_MS));
+    STAILQ_INIT(&peer->waiting);
     HASH_ADD(hh, core->peers, link, sizeof peer->link, peer);
     return peer;
 }
@@ -56,24 +75,29 @@ void peer_forget(struct peer *peer)
     struct core *core = peer->core;
 
     HASH_DEL(core->peers, peer);
+    core->dialling -= peer->role == &role_dialled;
     core_timer_stop(core, &peer->timer);
     if (peer->host)
         peer->host->peer = NULL;
-    free(peer->told);
-    free(peer);
+    if (peer->member)
+        peer->member->dialling = NULL;
+    peer_free(peer);
 }
 
 void peer_drop(struct peer *peer, const char *why)
 {
     /* The role sees it out of the table: what it does next must not find this link again. */
     HASH_DEL(peer->core->peers, peer);
+    peer->core->dialling -= peer->role == &role_dialled;
     core_timer_stop(peer->core, &peer->timer);
     if (peer->host)
         peer->host->peer = NULL;
     if (peer->role->on_gone)
         peer->role->on_gone(peer->core, peer, why);
     relays_on_gone(peer->core, peer);
-    free(peer);
+    if (peer->member)
+        peer->member->dialling = NULL;
+    peer_free(peer);
 }
 
 void peer_close(struct peer *peer, const char *why)
@@ -85,7 +109,7 @@ void peer_close(struct peer *peer, const char *why)
 
 static int send_local(struct peer *peer, const uint8_t *frame, size_t bytes)
 {
-    struct local_frame *local = core_alloc(sizeof *local + bytes);
+    struct waiting_frame *local = core_alloc(sizeof *local + bytes);
 
     local->to = peer->other->link;
     local->bytes = bytes;
@@ -119,6 +143,7 @@ static uint64_t next_idle(struct peer *peer)
 
 void peer_ready(struct peer *peer, const struct role *role)
 {
+    peer->core->dialling -= peer->role == &role_dialled;
     peer->role = role;
     peer->is_ready = true;
     peer->since_ms = core_now(peer->core);
@@ -258,7 +283,7 @@ void local_open(struct core *core)
 
 void local_deliver(struct core *core)
 {
-    struct local_frame *local;
+    struct waiting_frame *local;
 
     while ((local = STAILQ_FIRST(&core->local))) {
         STAILQ_REMOVE_HEAD(&core->local, next);
@@ -269,12 +294,19 @@ void local_deliver(struct core *core)
     }
 }
 
+void local_close(struct core *core)
+{
+    struct peer *node_side = peer_find(core, LOCAL_NODE_SIDE);
+    struct peer *supernode_side = peer_find(core, LOCAL_SUPERNODE_SIDE);
+
+    drop_waiting(&core->local);
+    if (supernode_side)
+        peer_close(supernode_side, "we serve no more");
+    if (node_side)
+        peer_close(node_side, "we serve no more");
+}
+
 void local_drop(struct core *core)
 {
-    struct local_frame *local;
-
-    while ((local = STAILQ_FIRST(&core->local))) {
-        STAILQ_REMOVE_HEAD(&core->local, next);
-        free(local);
-    }
+    drop_waiting(&core->local);
 }

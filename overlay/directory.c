@@ -12,6 +12,7 @@ struct entry {
     uint64_t sequence;
     int64_t expires_s;
     bool is_withdrawn;
+    uint64_t told[DIRECTORY_TOLD];
     uint8_t signature[IDENTITY_SIGNATURE_BYTES];
     size_t bytes;
     uint8_t *record;
@@ -34,6 +35,7 @@ struct directory {
     struct name *names;
     struct owner *owners;
     unsigned count, withdrawn;
+    struct name *walked; /* the next one of a walk; NULL: the first */
 };
 
 static void *allocate(size_t bytes)
@@ -65,6 +67,16 @@ static void entry_free(struct directory *directory, struct entry *entry)
     free(entry);
 }
 
+static void name_free_if_empty(struct directory *directory, struct name *name)
+{
+    if (!LIST_EMPTY(&name->entries))
+        return;
+    if (directory->walked == name)
+        directory->walked = name->hh.next;
+    HASH_DEL(directory->names, name);
+    free(name);
+}
+
 /* Frees the entries that are over at `now_s`, and the name when none is left. */
 static void name_expire(struct directory *directory, struct name *name, int64_t now_s)
 {
@@ -73,10 +85,7 @@ static void name_expire(struct directory *directory, struct name *name, int64_t 
         if (entry->expires_s <= now_s)
             entry_free(directory, entry);
     }
-    if (LIST_EMPTY(&name->entries)) {
-        HASH_DEL(directory->names, name);
-        free(name);
-    }
+    name_free_if_empty(directory, name);
 }
 
 void directory_expire(struct directory *directory, int64_t now_s)
@@ -163,13 +172,16 @@ int directory_put(struct directory *directory, const struct record *record,
     return 0;
 }
 
-static void answer_fill(struct directory_answer *answer, const struct entry *entry)
+static void answer_fill(struct directory_answer *answer, const char *name,
+                        const struct entry *entry)
 {
     *answer = (struct directory_answer){
         .record = {.data = entry->record, .len = entry->bytes},
         .signature = {.data = (uint8_t *)entry->signature, .len = IDENTITY_SIGNATURE_BYTES},
+        .name = name,
         .node = entry->owner->node,
         .sequence = entry->sequence,
+        .told = (uint64_t *)entry->told,
     };
 }
 
@@ -187,7 +199,7 @@ static int name_answers(const struct directory *directory, const char *key, int6
     {
         if (entry->is_withdrawn || entry->expires_s <= now_s || count == DIRECTORY_ANSWERS_MAX)
             continue;
-        answer_fill(&answers[count++], entry);
+        answer_fill(&answers[count++], name->name, entry);
     }
     return count;
 }
@@ -241,11 +253,82 @@ void directory_each(const struct directory *directory, int64_t now_s,
         {
             if (entry->expires_s <= now_s)
                 continue;
-            answer_fill(&answer, entry);
+            answer_fill(&answer, name->name, entry);
             if (!each(ctx, &answer))
                 return;
         }
     }
+}
+
+bool directory_walk(struct directory *directory, int64_t now_s, int names,
+                    bool (*each)(void *ctx, const struct directory_answer *answer), void *ctx)
+{
+    struct name *name = directory->walked ? directory->walked : directory->names;
+    struct directory_answer answer;
+    struct entry *entry;
+    bool goes_on = true;
+
+    for (; name && goes_on && names > 0; names--, name = name->hh.next) {
+        LIST_FOREACH(entry, &name->entries, next)
+        {
+            if (entry->expires_s <= now_s)
+                continue;
+            answer_fill(&answer, name->name, entry);
+            goes_on &= each(ctx, &answer);
+        }
+    }
+    directory->walked = name;
+    return name == NULL;
+}
+
+void directory_walk_anew(struct directory *directory)
+{
+    directory->walked = NULL;
+}
+
+void directory_sweep(struct directory *directory,
+                     bool (*is_kept)(void *ctx, const char *name, const uint8_t *node), void *ctx)
+{
+    struct name *name, *after;
+
+    HASH_ITER(hh, directory->names, name, after)
+    {
+        for (struct entry *entry = LIST_FIRST(&name->entries), *next; entry; entry = next) {
+            next = LIST_NEXT(entry, next);
+            if (!is_kept(ctx, name->name, entry->owner->node))
+                entry_free(directory, entry);
+        }
+        name_free_if_empty(directory, name);
+    }
+}
+
+bool directory_holds(const struct directory *directory, const char *key,
+                     const Sallyport__SignedRecord *wire)
+{
+    struct name *name;
+    struct entry *entry;
+
+    HASH_FIND_STR(directory->names, key, name);
+    if (!name || wire->signature.len != IDENTITY_SIGNATURE_BYTES)
+        return false;
+    LIST_FOREACH(entry, &name->entries, next)
+    if (entry->bytes == wire->record.len &&
+        memcmp(entry->signature, wire->signature.data, IDENTITY_SIGNATURE_BYTES) == 0 &&
+        memcmp(entry->record, wire->record.data, entry->bytes) == 0)
+        return true;
+    return false;
+}
+
+uint64_t *directory_told(const struct directory *directory, const char *key,
+                         const uint8_t node[OVERLAY_NODE_ID_BYTES])
+{
+    struct name *name;
+    struct entry *entry = NULL;
+
+    HASH_FIND_STR(directory->names, key, name);
+    if (name)
+        entry = entry_find(name, node);
+    return entry ? entry->told : NULL;
 }
 
 unsigned directory_count(const struct directory *directory)

@@ -22,12 +22,23 @@ void directory_free(struct directory *directory);
 int directory_put(struct directory *directory, const struct record *record,
                   const Sallyport__SignedRecord *wire, uint64_t *held);
 
+/* Is this very record here (and so need not be verified)? `name` is folded. */
+bool directory_holds(const struct directory *directory, const char *name,
+                     const Sallyport__SignedRecord *wire);
+
 /* One answer; the bytes are good until the directory changes. */
 struct directory_answer {
     ProtobufCBinaryData record, signature;
+    const char *name;
     const uint8_t *node;
     uint64_t sequence;
+    uint64_t
+        *told; /* DIRECTORY_TOLD numbers of the owner's, 0 at first: to whom it was handed on */
 };
+#define DIRECTORY_TOLD 3
+/* Where that is kept for one record; NULL: it is not here. */
+uint64_t *directory_told(const struct directory *directory, const char *name,
+                         const uint8_t node[OVERLAY_NODE_ID_BYTES]);
 /* All records of the site `asked`, or of the longest prefix of the number `asked` (folded). */
 int directory_find(const struct directory *directory, const char *asked, int64_t now_s,
                    struct directory_answer answers[DIRECTORY_ANSWERS_MAX]);
@@ -35,6 +46,16 @@ int directory_find(const struct directory *directory, const char *asked, int64_t
 /* All that are valid at `now_s`, until `each` says false. */
 void directory_each(const struct directory *directory, int64_t now_s,
                     bool (*each)(void *ctx, const struct directory_answer *answer), void *ctx);
+
+/* The same in steps, withdrawn ones too: goes on where the last step ended, for at most so many
+ * names or until `each` says false (with the records of that name). True: that was the end. */
+bool directory_walk(struct directory *directory, int64_t now_s, int names,
+                    bool (*each)(void *ctx, const struct directory_answer *answer), void *ctx);
+/* From the beginning next time. */
+void directory_walk_anew(struct directory *directory);
+/* Forgets the names that nobody is to find here any more. */
+void directory_sweep(struct directory *directory,
+                     bool (*is_kept)(void *ctx, const char *name, const uint8_t *node), void *ctx);
 
 void directory_expire(struct directory *directory, int64_t now_s);
 /* Was the name (or a prefix of the number) served lately, though now withdrawn or out of date? */

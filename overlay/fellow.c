@@ -1,7 +1,12 @@
 /* Supernode to supernode: one link per pair, whoever dialled it. */
 #include "overlay/core_internal.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* What may wait for a link that is being made. */
+#define WAITING_BYTES_MAX (256u << 10)
 
 /* Both may dial each other at the same time: the link that the lower node id dialled is kept. Of
  * two that the same side dialled the newer one is, since that side knows that the older one is
@@ -33,19 +38,57 @@ static bool take_place(struct core *core, struct peer *peer)
         peer_probe(held); /* should it be dead, this ends it and the next dial succeeds */
         return false;
     }
+    held->is_leaving = true; /* nothing is lost */
     peer_close(held, "replaced by another link of the same two");
     return true;
 }
 
+/* What waited for the link goes by `to`: itself, or one that was there before. */
+static void send_waiting(struct core *core, struct peer *peer, struct peer *to)
+{
+    struct waiting_frame *frame;
+
+    while ((frame = STAILQ_FIRST(&peer->waiting))) {
+        STAILQ_REMOVE_HEAD(&peer->waiting, next);
+        core->io.send(core->io.ctx, to->link, frame->data, frame->bytes);
+        free(frame);
+    }
+    peer->waiting_bytes = 0;
+    forward_on_fellow_ready(core, peer->link, to);
+}
+
 static void add(struct core *core, struct peer *peer)
 {
+    if (peer->member)
+        peer->member->dialling = NULL;
+    peer->member = NULL;
     peer_ready(peer, &role_fellow);
     HASH_ADD_KEYPTR(hh_node, core->fellows, peer->node, OVERLAY_NODE_ID_BYTES, peer);
     log_info(LOG_OVERLAY, NULL, "linked to fellow supernode %s (%s)", peer->address, peer->site);
+    pulse_linked(core, peer);
+    send_waiting(core, peer, peer);
+    if (peer->version >= 2)
+        gossip_compare(core, peer);
     registry_on_fellow_ready(core, peer);
-    forward_on_fellow_ready(core, peer);
     relays_on_ready(core, peer);
     attach_wake(core);
+}
+
+static unsigned common_version(unsigned theirs)
+{
+    return theirs < PROTOCOL_VERSION ? theirs : PROTOCOL_VERSION;
+}
+
+static void learn_address(struct core *core, struct peer *peer, const char *address)
+{
+    struct home home = {.has_node = true};
+
+    if (!home_address_is_valid(address))
+        return;
+    memcpy(home.node, peer->node, OVERLAY_NODE_ID_BYTES);
+    strcpy(home.address, address);
+    strcpy(peer->address, address);
+    host_learn(core, &home, false);
 }
 
 void fellow_accept(struct core *core, struct peer *peer, const Sallyport__Hello *hello)
@@ -55,41 +98,101 @@ void fellow_accept(struct core *core, struct peer *peer, const Sallyport__Hello 
         peer_close(peer, "its certificate does not grant the role supernode");
         return;
     }
+    gossip_hear(core, peer, hello->member);
     if (memcmp(peer->node, core->self->node, OVERLAY_NODE_ID_BYTES) == 0 ||
         !take_place(core, peer)) {
         peer_close(peer, "linked already");
         return;
     }
-    if (home_address_is_valid(hello->address)) {
-        struct home home = {.has_node = true};
-        memcpy(home.node, peer->node, OVERLAY_NODE_ID_BYTES);
-        strcpy(home.address, hello->address);
-        strcpy(peer->address, hello->address);
-        host_learn(core, &home, false);
-    }
+    peer->version = common_version(hello->version);
+    learn_address(core, peer, hello->address);
     serve_welcome(core, peer);
     add(core, peer);
 }
 
-void fellow_welcomed(struct core *core, struct peer *peer)
+void fellow_welcomed(struct core *core, struct peer *peer, const Sallyport__Welcome *welcome)
 {
-    if (!take_place(core, peer))
-        peer_close(peer, "linked already");
-    else
+    gossip_hear(core, peer, welcome->member);
+    peer->version = common_version(welcome->version);
+    if (take_place(core, peer)) {
         add(core, peer);
+        return;
+    }
+    send_waiting(core, peer, find(core, peer->node));
+    if (peer->member)
+        peer->member->dialling = NULL; /* it did not fail */
+    peer->member = NULL;
+    peer_close(peer, "linked already");
+}
+
+/* ---- to one of them ---------------------------------------------------------------------------
+ */
+
+static int wait_for(struct core *core, struct peer *peer, Sallyport__Envelope *envelope)
+{
+    size_t bytes = sallyport__envelope__get_packed_size(envelope);
+    struct waiting_frame *frame;
+
+    if (bytes > FRAME_BYTES_MAX)
+        return -EMSGSIZE;
+    if (peer->waiting_bytes + bytes > WAITING_BYTES_MAX)
+        return -ENOBUFS;
+    frame = core_alloc(sizeof *frame + bytes);
+    frame->to = peer->link;
+    frame->bytes = sallyport__envelope__pack(envelope, frame->data);
+    STAILQ_INSERT_TAIL(&peer->waiting, frame, next);
+    peer->waiting_bytes += bytes;
+    (void)core;
+    return 0;
+}
+
+int fellow_send(struct core *core, struct member *member, Sallyport__Envelope *envelope)
+{
+    struct peer *peer = find(core, member->node);
+
+    if (peer) {
+        peer->used_ms = core_now(core);
+        return peer_send(peer, envelope);
+    }
+    peer = pulse_dial(core, member);
+    return peer ? wait_for(core, peer, envelope) : -ENOTCONN;
+}
+
+/* Nothing is wrong with it: no complaint, no back-off, at either end. */
+void fellow_close_idle(struct core *core, struct peer *fellow)
+{
+    Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
+    Sallyport__Goodbye goodbye = SALLYPORT__GOODBYE__INIT;
+
+    (void)core;
+    goodbye.reason = (char *)"idle";
+    goodbye.idle = true;
+    envelope.body_case = SALLYPORT__ENVELOPE__BODY_GOODBYE;
+    envelope.goodbye = &goodbye;
+    peer_send(fellow, &envelope);
+    fellow->is_leaving = true;
+    peer_close(fellow, "idle");
+}
+
+static void on_goodbye(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)
+{
+    host_learn_all(core, envelope->goodbye->supernodes, envelope->goodbye->n_supernodes);
+    peer->is_leaving = envelope->goodbye->idle;
+    peer_close(peer, envelope->goodbye->idle ? "idle" : "it says goodbye");
 }
 
 static void on_fellow_gone(struct core *core, struct peer *peer, const char *why)
 {
     HASH_DELETE(hh_node, core->fellows, peer);
-    if (!find(core, peer->node)) {
+    if (!find(core, peer->node) && !peer->is_leaving) {
         struct host *host = host_find_node(core, peer->node);
         attach_lost(core, peer, why);
         if (host && host != peer->host)
             host_failed(core, host); /* spreads the dials of both sides */
     }
+    pulse_unlinked(core, peer);
     forward_on_fellow_gone(core, peer->link);
-    query_on_fellow_gone(core);
+    query_on_node_gone(core, peer->node);
     attach_wake(core);
 }
 
@@ -99,8 +202,10 @@ const struct role role_fellow = {
         {
             [SALLYPORT__ENVELOPE__BODY_PING] = peer_on_ping,
             [SALLYPORT__ENVELOPE__BODY_PONG] = peer_on_pong,
-            [SALLYPORT__ENVELOPE__BODY_GOODBYE] = attach_on_goodbye,
+            [SALLYPORT__ENVELOPE__BODY_GOODBYE] = on_goodbye,
+            [SALLYPORT__ENVELOPE__BODY_MEMBERS] = gossip_on_members,
             [SALLYPORT__ENVELOPE__BODY_PUBLISH] = registry_on_publish,
+            [SALLYPORT__ENVELOPE__BODY_PUBLISHED] = registry_on_published,
             [SALLYPORT__ENVELOPE__BODY_LOOKUP] = query_on_lookup,
             [SALLYPORT__ENVELOPE__BODY_FOUND] = query_on_found,
             [SALLYPORT__ENVELOPE__BODY_ROUTE] = forward_on_route_of_fellow,

@@ -139,11 +139,21 @@ static int passage_send(struct passage *passage, struct peer *fellow)
     return peer_send(fellow, &envelope);
 }
 
-/* A link to a supernode that we know only from this message. */
+/* A link to a supernode that we have none to, or know only from this message. */
 static bool passage_dial(struct core *core, struct passage *passage, const struct home *home)
 {
-    struct host *host = host_learn(core, home, false);
+    struct member *member = home->has_node ? members_find(core, home->node) : NULL;
+    struct host *host;
 
+    passage->is_sent = false;
+    if (member && member->is_down)
+        return false; /* all know that */
+    if (member) {
+        struct peer *peer = pulse_dial(core, member);
+        passage->fellow = peer ? peer->link : 0;
+        return peer != NULL;
+    }
+    host = host_learn(core, home, false);
     if (!host || host->is_self)
         return false;
     if (!host->peer) {
@@ -258,13 +268,13 @@ void forward_on_route_failed(struct core *core, struct peer *peer,
     passage_step(core, passage);
 }
 
-void forward_on_fellow_ready(struct core *core, struct peer *peer)
+void forward_on_fellow_ready(struct core *core, core_link dialled, struct peer *peer)
 {
     struct passage *passage, *after;
 
     for (passage = TAILQ_FIRST(&core->forward->queue); passage; passage = after) {
         after = TAILQ_NEXT(passage, next);
-        if (passage->fellow == peer->link && !passage->is_sent)
+        if (passage->fellow == dialled && !passage->is_sent)
             passage_send(passage, peer);
     }
 }

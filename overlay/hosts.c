@@ -5,6 +5,8 @@
 
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_MAX_MS 300000
+/* One that took us before is likely to be back soon. */
+#define GOOD_DOUBLINGS_MAX 4
 
 static bool same_node(const uint8_t *a, const uint8_t *b)
 {
@@ -71,9 +73,16 @@ void host_learn_all(struct core *core, Sallyport__Supernode *const *wire, size_t
 {
     struct home home;
 
-    for (size_t i = 0; i < count && i < 20; i++)
-        if (home_decode(&home, wire[i]))
-            host_learn(core, &home, false);
+    for (size_t i = 0; i < count && i < HOST_LIST_MAX; i++) {
+        struct host *host = home_decode(&home, wire[i]) ? host_learn(core, &home, false) : NULL;
+        if (!host || wire[i]->version == 0)
+            continue;
+        host->seats = wire[i]->seats;
+        host->clients = wire[i]->clients;
+        host->version = wire[i]->version;
+        host->told_ms = core_now(core);
+        snprintf(host->site, sizeof host->site, "%s", wire[i]->site);
+    }
 }
 
 bool host_is_wanted(const struct core *core, const struct host *host)
@@ -81,21 +90,39 @@ bool host_is_wanted(const struct core *core, const struct host *host)
     if (host->address[0] == '\0' || host->is_self || host->peer)
         return false;
     if (!host->has_node)
-        return true;
+        return !members_find_address(core, host->address);
 
     struct peer *fellow;
     HASH_FIND(hh_node, core->fellows, host->node, OVERLAY_NODE_ID_BYTES, fellow);
-    if (fellow)
+    if (fellow || attach_has(core, host->node))
         return false;
-    for (int i = 0; i < core->upstream_count; i++)
-        if (same_node(core->upstream[i]->node, host->node))
-            return false;
-    return true;
+    const struct member *member = members_find(core, host->node);
+    return !member || member->is_down; /* else its link is made by pulse.c, if it is wanted */
+}
+
+struct peer *host_dialling(struct core *core, const char *address)
+{
+    struct host *host = find_address(core, address);
+
+    return host && host->peer && host->peer->role == &role_dialled ? host->peer : NULL;
+}
+
+void host_try_one(struct core *core)
+{
+    struct host *chosen = NULL;
+    uint64_t count = 0;
+
+    for (int i = 0; i < HOSTS_MAX; i++)
+        if (host_is_wanted(core, &core->hosts[i]) && core_random(core, ++count) == 0)
+            chosen = &core->hosts[i];
+    if (chosen)
+        attach_dial(core, chosen);
 }
 
 void host_failed(struct core *core, struct host *host)
 {
-    unsigned shift = host->failures < 9 ? host->failures : 9;
+    unsigned most = host->was_good ? GOOD_DOUBLINGS_MAX : 9;
+    unsigned shift = host->failures < most ? host->failures : most;
     uint64_t longest_ms = (uint64_t)BACKOFF_FIRST_MS << shift;
 
     if (longest_ms > BACKOFF_MAX_MS)
@@ -104,28 +131,58 @@ void host_failed(struct core *core, struct host *host)
     host->next_ms = core_now(core) + longest_ms / 2 + core_random(core, longest_ms / 2);
 }
 
-static void list_add(struct core *core, struct host_list *list, const struct peer *peer)
+static Sallyport__Supernode *list_add(struct core *core, struct host_list *list,
+                                      const uint8_t *node, const char *address)
 {
-    if (list->count == HOST_LIST_MAX || !peer->address[0] ||
-        same_node(peer->node, core->self->node))
-        return;
+    if (list->count == HOST_LIST_MAX || !address[0] || same_node(node, core->self->node))
+        return NULL;
     struct home *home = &list->home[list->count];
     *home = (struct home){.has_node = true};
-    memcpy(home->node, peer->node, OVERLAY_NODE_ID_BYTES);
-    strcpy(home->address, peer->address);
+    memcpy(home->node, node, OVERLAY_NODE_ID_BYTES);
+    strcpy(home->address, address);
     home_encode(&list->supernode[list->count], home);
     list->list[list->count] = &list->supernode[list->count];
-    list->count++;
+    return &list->supernode[list->count++];
+}
+
+static void list_add_member(struct core *core, struct host_list *list, const struct member *member)
+{
+    Sallyport__Supernode *wire = list_add(core, list, member->node, member->address);
+
+    if (!wire)
+        return;
+    wire->seats = member->seats;
+    wire->clients = member->clients;
+    wire->version = member->version;
+    wire->site = (char *)member->site;
+}
+
+/* Some of them by lot, from a place in the ring on; those that are full only when nobody else is
+ * there. */
+static void list_add_members(struct core *core, struct host_list *list, const uint8_t *except)
+{
+    const struct members *members = core->members;
+    uint64_t first = core_random(core, (uint64_t)members->live_count);
+
+    for (int pass = 0; pass < 2 && (pass == 0 || list->count == 0); pass++)
+        for (int i = 0; i < members->live_count; i++) {
+            const struct member *member = members->live[((int)first + i) % members->live_count];
+            bool has_room = member->clients < member->seats && !member->is_leaving;
+            if (has_room == (pass == 0) && !same_node(member->node, except))
+                list_add_member(core, list, member);
+        }
 }
 
 void host_list_fill(struct core *core, struct host_list *list, const struct peer *except)
 {
     list->count = 0;
+    if (core->members)
+        list_add_members(core, list, except->node);
     for (struct peer *fellow = core->fellows; fellow; fellow = fellow->hh_node.next)
-        if (fellow != except && !same_node(fellow->node, except->node))
-            list_add(core, list, fellow);
-    for (int i = 0; i < core->upstream_count; i++)
-        list_add(core, list, core->upstream[i]);
+        if (fellow->version < 2 && fellow != except && !same_node(fellow->node, except->node))
+            list_add(core, list, fellow->node, fellow->address);
+    for (int i = 0; i < core->upstream_count && !core->members; i++)
+        list_add(core, list, core->upstream[i]->node, core->upstream[i]->address);
 }
 
 void core_each_host(const struct core *core, void (*each)(void *ctx, const char *address),

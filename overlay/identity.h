@@ -62,6 +62,10 @@ void identity_sign(const struct identity *identity, const uint8_t *data, size_t 
 bool certificate_check(const struct certificate *certificate, const uint8_t *data, size_t bytes,
                        const uint8_t signature[IDENTITY_SIGNATURE_BYTES]);
 
+/* The same with the key alone. */
+bool identity_check(const uint8_t public_key[32], const uint8_t *data, size_t bytes,
+                    const uint8_t signature[IDENTITY_SIGNATURE_BYTES]);
+
 /* crypto_box_seal to an X25519 public key; `out` has room for bytes + 48. */
 #define IDENTITY_SEAL_BYTES 48
 void identity_seal(const uint8_t public_key[32], const uint8_t *data, size_t bytes, uint8_t *out);

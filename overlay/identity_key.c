@@ -54,7 +54,13 @@ void identity_sign(const struct identity *identity, const uint8_t *data, size_t 
 bool certificate_check(const struct certificate *certificate, const uint8_t *data, size_t bytes,
                        const uint8_t signature[IDENTITY_SIGNATURE_BYTES])
 {
-    return crypto_sign_verify_detached(signature, data, bytes, certificate->public_key) == 0;
+    return identity_check(certificate->public_key, data, bytes, signature);
+}
+
+bool identity_check(const uint8_t public_key[32], const uint8_t *data, size_t bytes,
+                    const uint8_t signature[IDENTITY_SIGNATURE_BYTES])
+{
+    return crypto_sign_verify_detached(signature, data, bytes, public_key) == 0;
 }
 
 void identity_seal(const uint8_t public_key[32], const uint8_t *data, size_t bytes, uint8_t *out)

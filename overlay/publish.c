@@ -16,23 +16,13 @@ static bool has_names(const struct core *core)
     return core->roles & (CONF_ROLE_GATEWAY | CONF_ROLE_CLIENT) && core->self->site[0];
 }
 
-/* Above all that we published before a restart, as long as the clock does not go back; should it,
- * the supernode tells in Published. */
-static uint64_t next_sequence(struct core *core)
-{
-    uint64_t by_clock = (uint64_t)core->io.time_s(core->io.ctx) << 20;
-
-    core->sequence = core->sequence + 1 > by_clock ? core->sequence + 1 : by_clock;
-    return core->sequence;
-}
-
 static size_t sign_names(struct core *core, bool is_withdrawn, Sallyport__SignedRecord *records)
 {
     struct record *record = core_alloc(sizeof *record);
     size_t count = 0;
 
     attach_homes(core, &record->homes);
-    record->sequence = next_sequence(core);
+    record->sequence = core_next_sequence(core);
     record->issued_s = core->io.time_s(core->io.ctx);
     record->lifetime_s = RECORD_LIFETIME_S;
     record->weight = 1;

@@ -1,12 +1,24 @@
-/* Supernode side of look-ups: answers from what is kept, else asks all fellows. */
+/* Supernode side of look-ups: the holders of a name are asked for a client, two of each key at
+ * once.
+ *
+ * Of a number each beginning that may have been published is a key. A key is settled when somebody
+ * has a record of it, or two know of none. When nothing at all was found the third holders are
+ * asked, too: a new one may not have heard yet what an old one holds.
+ */
 #include "overlay/core_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FELLOWS_ANSWER_MS 800
+#define THIRD_AFTER_MS 250 /* a holder that is dead costs a call no more */
+#define ANSWER_MS 800
 #define QUERIES_MAX 4096
+/* Of one client, at once and per second. */
+#define CLIENT_QUERIES_MAX 512
+#define CLIENT_LOOKUPS_PER_S 1000
+#define CLIENT_LOOKUPS_BURST 2000
+#define ASKED_MAX (KEYS_MAX * HOLDERS + 8)
 
 struct answer {
     uint8_t node[OVERLAY_NODE_ID_BYTES];
@@ -15,17 +27,35 @@ struct answer {
     Sallyport__SignedRecord wire; /* own copy */
 };
 
-/* A look-up of a client that our fellows are asked. */
+struct asked {
+    uint8_t node[OVERLAY_NODE_ID_BYTES];
+    bool is_open;
+};
+
+/* One beginning of the name, and who holds it. */
+struct key {
+    uint64_t hash;
+    struct asked *holder[HOLDERS]; /* NULL: not asked (yet) */
+    bool is_found;
+    int empty; /* holders that know of none */
+};
+
+/* A look-up of a client for which others are asked. */
 struct query {
     struct core *core;
-    uint32_t number;  /* in our Lookup to the fellows */
+    uint32_t number;  /* in our Lookup to the holders */
     uint32_t request; /* in the client's */
     core_link asker;
-    bool is_fresh; /* all answers are awaited, else the first one that is true */
-    unsigned waiting;
+    bool is_fresh; /* all answers are awaited, else the first ones that settle it */
+    bool were_all_asked;
     bool was_served; /* lately, by somebody, as far as one of us knows */
     char name[OVERLAY_NAME_MAX];
+    uint64_t end_ms;
     struct core_timer timer;
+    struct key key[KEYS_MAX];
+    int key_count;
+    struct asked asked[ASKED_MAX];
+    int asked_count;
     struct answer answer[DIRECTORY_ANSWERS_MAX];
     int count;
     UT_hash_handle hh;
@@ -71,23 +101,15 @@ static void forget_answers(struct query *query)
 
 static void query_free(struct query *query)
 {
+    struct peer *asker = peer_find(query->core, query->asker);
+
     forget_answers(query);
+    if (asker)
+        asker->queries--;
     core_timer_stop(query->core, &query->timer);
     HASH_DEL(query->core->queries, query);
     query->core->query_count--;
     free(query);
-}
-
-static void query_finish(void *owner)
-{
-    struct query *query = owner;
-    Sallyport__SignedRecord *list[DIRECTORY_ANSWERS_MAX];
-
-    for (int i = 0; i < query->count; i++)
-        list[i] = &query->answer[i].wire;
-    send_found(query->core, query->asker, query->request, list, (size_t)query->count,
-               query->was_served);
-    query_free(query);
 }
 
 static void copy(ProtobufCBinaryData *to, const ProtobufCBinaryData *from)
@@ -138,73 +160,271 @@ static void keep_if_true(struct query *query, const Sallyport__SignedRecord *wir
 
     if (record_verify(&core->trust, wire, core->io.time_s(core->io.ctx), record, why, sizeof why) ==
             0 &&
-        !record->is_withdrawn && record_name_answers(record->name, query->name))
+        !record->is_withdrawn && record_name_answers(record->name, query->name)) {
+        uint64_t hash = members_key(record->name);
+        for (int i = 0; i < query->key_count; i++)
+            query->key[i].is_found |= query->key[i].hash == hash;
         keep(query, record, wire);
+    }
     free(record);
 }
 
-static void ask_fellows(struct query *query)
+static void keep_held(struct query *query)
+{
+    struct core *core = query->core;
+    struct directory_answer held[DIRECTORY_ANSWERS_MAX];
+    int count = directory_find(core->directory, query->name, core->io.time_s(core->io.ctx), held);
+
+    for (int i = 0; i < count; i++) {
+        Sallyport__SignedRecord wire = SALLYPORT__SIGNED_RECORD__INIT;
+        wire.record = held[i].record;
+        wire.signature = held[i].signature;
+        keep_if_true(query, &wire);
+    }
+}
+
+static void query_finish(struct query *query)
+{
+    struct core *core = query->core;
+    Sallyport__SignedRecord *list[DIRECTORY_ANSWERS_MAX];
+
+    if (query->count == 0)
+        keep_held(query); /* as its home, or a holder of former times */
+    for (int i = 0; i < query->count; i++)
+        list[i] = &query->answer[i].wire;
+    if (query->count > 0)
+        found_cache_put(&core->found_cache, query->name, list, (size_t)query->count,
+                        core_now(core));
+    else
+        found_cache_drop(&core->found_cache, query->name);
+    send_found(core, query->asker, query->request, list, (size_t)query->count, query->was_served);
+    query_free(query);
+}
+
+/* ---- asking -----------------------------------------------------------------------------------
+ */
+
+static struct asked *ask(struct query *query, struct member *member, struct peer *fellow)
 {
     Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
     Sallyport__Lookup lookup = SALLYPORT__LOOKUP__INIT;
+    const uint8_t *node = member ? member->node : fellow->node;
 
+    for (int i = 0; i < query->asked_count; i++)
+        if (memcmp(query->asked[i].node, node, OVERLAY_NODE_ID_BYTES) == 0)
+            return &query->asked[i];
+    if (query->asked_count == ASKED_MAX)
+        return NULL;
     lookup.request = query->number;
     lookup.name = query->name;
     lookup.forwarded = true;
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_LOOKUP;
     envelope.lookup = &lookup;
-    for (struct peer *fellow = query->core->fellows; fellow; fellow = fellow->hh_node.next)
-        query->waiting += peer_send(fellow, &envelope) == 0;
+    if ((member ? fellow_send(query->core, member, &envelope) : peer_send(fellow, &envelope)) < 0)
+        return NULL;
+    struct asked *asked = &query->asked[query->asked_count++];
+    memcpy(asked->node, node, OVERLAY_NODE_ID_BYTES);
+    asked->is_open = true;
+    return asked;
+}
+
+/* So many of the holders of each key that is not settled. */
+static void ask_holders(struct query *query, int most)
+{
+    struct member *holders[HOLDERS];
+
+    for (int i = 0; i < query->key_count; i++) {
+        struct key *key = &query->key[i];
+        int count = members_rank(query->core, key->hash, holders), asked = 0;
+        for (int h = 0; h < count && asked < most && !(key->is_found && !query->is_fresh); h++) {
+            if (holders[h]->is_self) {
+                asked++; /* what is here was looked at */
+                continue;
+            }
+            if (!key->holder[h])
+                key->holder[h] = ask(query, holders[h], NULL);
+            asked += key->holder[h] != NULL;
+        }
+    }
+}
+
+/* They hold all that their own clients publish, and know of no holders. */
+static void ask_old_fellows(struct query *query)
+{
+    struct peer *fellow = query->core->fellows;
+
+    for (; fellow; fellow = fellow->hh_node.next)
+        if (fellow->version < 2)
+            ask(query, NULL, fellow);
+}
+
+static bool is_waiting(const struct query *query)
+{
+    for (int i = 0; i < query->asked_count; i++)
+        if (query->asked[i].is_open)
+            return true;
+    return false;
+}
+
+/* All that could answer better has answered. */
+static bool is_settled(const struct query *query)
+{
+    if (query->is_fresh || query->count == 0)
+        return false;
+    for (int i = query->key_count - 1; i >= 0; i--) {
+        if (query->key[i].is_found)
+            return true; /* of the keys before it only shorter names come */
+        if (query->key[i].empty < 2)
+            return false;
+    }
+    return true;
+}
+
+static void step(struct query *query)
+{
+    if (is_settled(query)) {
+        query_finish(query);
+        return;
+    }
+    if (is_waiting(query))
+        return;
+    if (query->count == 0 && !query->were_all_asked) {
+        query->were_all_asked = true;
+        ask_holders(query, HOLDERS);
+        if (is_waiting(query))
+            return;
+    }
+    query_finish(query);
+}
+
+static void on_timer(void *owner)
+{
+    struct query *query = owner;
+    uint64_t now_ms = core_now(query->core);
+
+    if (now_ms >= query->end_ms) {
+        query_finish(query);
+        return;
+    }
+    query->were_all_asked = true;
+    ask_holders(query, HOLDERS);
+    core_timer_set(query->core, &query->timer, query->end_ms);
+}
+
+/* What we hold ourselves of it. */
+static void look_here(struct query *query)
+{
+    struct member *holders[HOLDERS];
+    bool is_held = false;
+
+    for (int i = 0; i < query->key_count; i++) {
+        int count = members_rank(query->core, query->key[i].hash, holders);
+        for (int h = 0; h < count; h++) {
+            if (!holders[h]->is_self)
+                continue;
+            is_held = true;
+            query->key[i].empty++; /* unless something of it is found now */
+        }
+    }
+    if (is_held)
+        keep_held(query);
 }
 
 static void query_open(struct core *core, struct peer *peer, const Sallyport__Lookup *lookup,
-                       const struct directory_answer *held, int held_count)
+                       const char *name)
 {
     struct query *query = core_alloc(sizeof *query);
+    uint64_t keys[KEYS_MAX];
 
     query->core = core;
     query->number = ++core->next_request;
     query->request = lookup->request;
     query->asker = peer->link;
     query->is_fresh = lookup->fresh;
-    record_name_fold(lookup->name, query->name);
-    query->was_served = directory_was_served(core->directory, query->name);
-    core_timer_init(&query->timer, query_finish, query);
+    strcpy(query->name, name);
+    query->key_count = members_keys(name, keys);
+    for (int i = 0; i < query->key_count; i++)
+        query->key[i].hash = keys[i];
+    query->was_served = directory_was_served(core->directory, name);
+    query->end_ms = core_now(core) + ANSWER_MS;
+    core_timer_init(&query->timer, on_timer, query);
     HASH_ADD(hh, core->queries, number, sizeof query->number, query);
     core->query_count++;
+    peer->queries++;
 
-    for (int i = 0; i < held_count; i++) {
-        Sallyport__SignedRecord wire = SALLYPORT__SIGNED_RECORD__INIT;
-        wire.record = held[i].record;
-        wire.signature = held[i].signature;
-        keep_if_true(query, &wire);
+    look_here(query);
+    if (!is_settled(query)) {
+        query->were_all_asked = query->is_fresh;
+        ask_holders(query, query->is_fresh ? HOLDERS : 2);
+        ask_old_fellows(query);
     }
-    ask_fellows(query);
-    if (query->waiting == 0)
-        query_finish(query);
-    else
-        core_timer_set(core, &query->timer, core_now(core) + FELLOWS_ANSWER_MS);
+    core_timer_set(core, &query->timer, core_now(core) + THIRD_AFTER_MS);
+    step(query);
+}
+
+static void send_busy(struct core *core, struct peer *peer, uint32_t request)
+{
+    Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
+    Sallyport__Found found = SALLYPORT__FOUND__INIT;
+
+    core->malformed++;
+    core_complain(core, COMPLAINT_LOOKUP, "%s (%s) looks up too much", peer->site, peer->address);
+    found.request = request;
+    found.busy = true;
+    envelope.body_case = SALLYPORT__ENVELOPE__BODY_FOUND;
+    envelope.found = &found;
+    peer_send(peer, &envelope);
+}
+
+static void answer_fellow(struct core *core, struct peer *peer, const Sallyport__Lookup *lookup,
+                          const char *name)
+{
+    struct directory_answer held[DIRECTORY_ANSWERS_MAX];
+    int count = directory_find(core->directory, name, core->io.time_s(core->io.ctx), held);
+
+    send_held(core, peer->link, lookup->request, held, count,
+              directory_was_served(core->directory, name));
 }
 
 void query_on_lookup(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)
 {
     const Sallyport__Lookup *lookup = envelope->lookup;
-    struct directory_answer held[DIRECTORY_ANSWERS_MAX];
+    Sallyport__SignedRecord *const *found;
     char name[OVERLAY_NAME_MAX] = "";
-    int count = 0;
+    size_t count;
 
-    if (record_name_fold(lookup->name, name) == 0)
-        count = directory_find(core->directory, name, core->io.time_s(core->io.ctx), held);
-    else
+    if (record_name_fold(lookup->name, name) < 0) {
         core->malformed++;
-
-    bool may_ask = peer->role == &role_client && record_name_is_valid(lookup->name) &&
-                   core->fellows && core->query_count < QUERIES_MAX;
-    if (may_ask && (count == 0 || lookup->fresh))
-        query_open(core, peer, lookup, held, count);
+        send_found(core, peer->link, lookup->request, NULL, 0, false);
+        return;
+    }
+    if (!core->members || (peer->role == &role_fellow && peer->version >= 2)) {
+        answer_fellow(core, peer, lookup, name);
+        return;
+    }
+    if (core->query_count >= QUERIES_MAX || peer->queries >= CLIENT_QUERIES_MAX ||
+        !bucket_take(&peer->lookups, core_now(core), CLIENT_LOOKUPS_PER_S, CLIENT_LOOKUPS_BURST)) {
+        send_busy(core, peer, lookup->request);
+        return;
+    }
+    count = lookup->fresh ? 0 : found_cache_get(&core->found_cache, name, core_now(core), &found);
+    if (count > 0)
+        send_found(core, peer->link, lookup->request, (Sallyport__SignedRecord **)found, count,
+                   false);
     else
-        send_held(core, peer->link, lookup->request, held, count,
-                  *name && directory_was_served(core->directory, name));
+        query_open(core, peer, lookup, name);
+}
+
+/* ---- answers ----------------------------------------------------------------------------------
+ */
+
+static struct asked *find_asked(struct query *query, const uint8_t *node)
+{
+    for (int i = 0; i < query->asked_count; i++)
+        if (query->asked[i].is_open &&
+            memcmp(query->asked[i].node, node, OVERLAY_NODE_ID_BYTES) == 0)
+            return &query->asked[i];
+    return NULL;
 }
 
 void query_on_found(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)
@@ -212,26 +432,34 @@ void query_on_found(struct core *core, struct peer *peer, const Sallyport__Envel
     const Sallyport__Found *found = envelope->found;
     struct query *query;
 
-    (void)peer;
     HASH_FIND(hh, core->queries, &found->request, sizeof found->request, query);
-    if (!query)
+    struct asked *asked = query ? find_asked(query, peer->node) : NULL;
+    if (!asked)
         return;
+    asked->is_open = false;
     for (size_t i = 0; i < found->n_records && i < DIRECTORY_ANSWERS_MAX; i++)
         keep_if_true(query, found->records[i]);
+    for (int i = 0; i < query->key_count; i++)
+        for (int h = 0; h < HOLDERS; h++)
+            query->key[i].empty += query->key[i].holder[h] == asked;
     query->was_served |= found->offline;
-    if (--query->waiting == 0 || (!query->is_fresh && query->count > 0))
-        query_finish(query);
+    step(query);
 }
 
-void query_on_fellow_gone(struct core *core)
+void query_on_node_gone(struct core *core, const uint8_t node[OVERLAY_NODE_ID_BYTES])
 {
     struct query *query, *after;
 
-    /* Which of them this one has answered is not kept: the others end by their answers, or in time.
-     */
     HASH_ITER(hh, core->queries, query, after)
-    if (!core->fellows)
-        query_finish(query);
+    {
+        struct asked *asked = find_asked(query, node);
+        if (!asked)
+            continue;
+        asked->is_open = false;
+        query->were_all_asked = true;
+        ask_holders(query, HOLDERS);
+        step(query);
+    }
 }
 
 void query_close(struct core *core)

@@ -1,5 +1,6 @@
-/* Supernode side of publishing: keeps what clients publish and hands it on to the fellows. */
+/* Supernode side of publishing: keeps what clients publish, and what it holds for the realm. */
 #include "overlay/core_internal.h"
+#include "overlay/spread.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,7 +14,8 @@
 #define CLIENT_RECORDS_BURST 200
 #define FELLOW_RECORDS_PER_S 2000
 #define FELLOW_RECORDS_BURST 20000
-/* A new fellow hears of so many names of our clients now, of more when they are published again. */
+/* A new fellow of version 1 hears of so many names of our clients now, of more when they are
+ * published again. */
 #define TELL_MAX 400
 #define TELL_AT_ONCE 12
 
@@ -25,13 +27,45 @@ static bool may_publish(struct core *core, struct peer *peer)
     return bucket_take(&peer->records, core_now(core), CLIENT_RECORDS_PER_S, CLIENT_RECORDS_BURST);
 }
 
+/* What is here to the letter was verified before. */
+static bool is_held(struct core *core, const Sallyport__SignedRecord *wire)
+{
+    char name[OVERLAY_NAME_MAX];
+    Sallyport__Record *record;
+    bool is_so = false;
+
+    if (wire->record.len > RECORD_BYTES_MAX)
+        return false;
+    record = sallyport__record__unpack(NULL, wire->record.len, wire->record.data);
+    if (!record)
+        return false;
+    if (record_name_fold(record->name, name) == 0)
+        is_so = directory_holds(core->directory, name, wire);
+    sallyport__record__free_unpacked(record, NULL);
+    return is_so;
+}
+
+/* Who has it from a client, hands it to those who hold its name: the home of whoever signed it. */
+static void kept(struct core *core, struct peer *peer, const struct record *record,
+                 const Sallyport__SignedRecord *wire)
+{
+    uint64_t *told = directory_told(core->directory, record->name, record->certificate.node);
+
+    found_cache_drop(&core->found_cache, record->name);
+    if (told && core->members && (peer->role == &role_client || peer->version < 2))
+        spread_record(core, record->name, wire, told);
+}
+
 /* 0: kept and new; 1: known already; else *why says it. */
 static int keep(struct core *core, struct peer *peer, const Sallyport__SignedRecord *wire,
                 Sallyport__Published *reply, char why[96])
 {
-    struct record *record = core_alloc(sizeof *record);
+    struct record *record;
     int result = -EACCES;
 
+    if (is_held(core, wire))
+        return 1;
+    record = core_alloc(sizeof *record);
     if (!may_publish(core, peer)) {
         snprintf(why, 96, "too many records");
     } else if (record_verify(&core->trust, wire, core->io.time_s(core->io.ctx), record, why, 96)) {
@@ -45,9 +79,12 @@ static int keep(struct core *core, struct peer *peer, const Sallyport__SignedRec
         result = directory_put(core->directory, record, wire, &held);
         if (result == -EALREADY)
             result = 1;
+        if (result == 0)
+            kept(core, peer, record, wire);
         if (result == -ESTALE) {
             snprintf(why, 96, "a newer one is known");
             reply->sequence = held;
+            memcpy(reply->node.data, record->certificate.node, OVERLAY_NODE_ID_BYTES);
         } else if (result == -ENOSPC) {
             snprintf(why, 96, "too many records");
         }
@@ -69,21 +106,33 @@ static void send_publish(struct peer *fellow, Sallyport__SignedRecord **records,
     peer_send(fellow, &envelope);
 }
 
+/* Those of version 1 hold everything. */
 static void hand_on(struct core *core, Sallyport__SignedRecord **records, size_t count)
 {
     for (struct peer *fellow = core->fellows; fellow && count > 0; fellow = fellow->hh_node.next)
-        send_publish(fellow, records, count);
+        if (fellow->version < 2)
+            send_publish(fellow, records, count);
+}
+
+static void send_published(struct peer *peer, const Sallyport__Published *published)
+{
+    Sallyport__Envelope reply = SALLYPORT__ENVELOPE__INIT;
+
+    reply.body_case = SALLYPORT__ENVELOPE__BODY_PUBLISHED;
+    reply.published = (Sallyport__Published *)published;
+    peer_send(peer, &reply);
 }
 
 void registry_on_publish(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)
 {
     const Sallyport__Publish *publish = envelope->publish;
-    Sallyport__Envelope reply = SALLYPORT__ENVELOPE__INIT;
     Sallyport__Published published = SALLYPORT__PUBLISHED__INIT;
     Sallyport__SignedRecord *fresh[PUBLISH_RECORDS_MAX];
+    uint8_t node[OVERLAY_NODE_ID_BYTES];
     size_t fresh_count = 0;
     char why[96], refused[96] = "";
 
+    published.node.data = node;
     for (size_t i = 0; i < publish->n_records && i < PUBLISH_RECORDS_MAX; i++) {
         int result = keep(core, peer, publish->records[i], &published, why);
         if (result >= 0)
@@ -93,14 +142,63 @@ void registry_on_publish(struct core *core, struct peer *peer, const Sallyport__
         if (result == 0)
             fresh[fresh_count++] = publish->records[i];
     }
-    if (peer->role == &role_fellow)
-        return;
-    hand_on(core, fresh, fresh_count);
     published.request = publish->request;
     published.refused = refused;
-    reply.body_case = SALLYPORT__ENVELOPE__BODY_PUBLISHED;
-    reply.published = &published;
-    peer_send(peer, &reply);
+    if (peer->role == &role_client) {
+        hand_on(core, fresh, fresh_count);
+        send_published(peer, &published);
+    } else if (published.sequence > 0 && peer->version >= 2) {
+        published.node.len = sizeof node;
+        send_published(peer, &published);
+    }
+}
+
+/* A holder knows of a newer record of one of our clients: its clock went back. */
+void registry_on_published(struct core *core, struct peer *peer,
+                           const Sallyport__Envelope *envelope)
+{
+    Sallyport__Published published = *envelope->published;
+    struct peer *client = NULL;
+
+    (void)peer;
+    if (published.node.len != OVERLAY_NODE_ID_BYTES) {
+        core->malformed++;
+        return;
+    }
+    HASH_FIND(hh_node, core->clients, published.node.data, OVERLAY_NODE_ID_BYTES, client);
+    published.request = 0;
+    published.node.len = 0;
+    if (client && published.sequence > 0)
+        send_published(client, &published);
+}
+
+/* ---- what others hold now ----------------------------------------------------------------------
+ */
+
+static bool is_ours(void *ctx, const char *name, const uint8_t *node)
+{
+    struct core *core = ctx;
+    struct member *holders[HOLDERS];
+    struct peer *client;
+
+    HASH_FIND(hh_node, core->clients, node, OVERLAY_NODE_ID_BYTES, client);
+    if (client || !core->members)
+        return true;
+    int count = members_rank(core, members_key(name), holders);
+    for (int i = 0; i < count; i++)
+        if (holders[i]->is_self)
+            return true;
+    return false;
+}
+
+void registry_sweep(struct core *core)
+{
+    if (!core->members || core->is_retiring)
+        return;
+    for (struct peer *fellow = core->fellows; fellow; fellow = fellow->hh_node.next)
+        if (fellow->version < 2)
+            return; /* its clients are found by what we keep */
+    directory_sweep(core->directory, is_ours, core);
 }
 
 /* ---- what a new fellow is told -----------------------------------------------------------------
@@ -142,6 +240,8 @@ void registry_on_fellow_ready(struct core *core, struct peer *fellow)
 {
     struct telling telling = {.core = core, .fellow = fellow};
 
+    if (fellow->version >= 2)
+        return; /* it hears what it is to hold */
     directory_each(core->directory, core->io.time_s(core->io.ctx), tell_own, &telling);
     tell(&telling);
 }

@@ -298,8 +298,11 @@ void relays_open(struct core *core)
 
     core_timer_init(&relays->timer, tell_all, core);
     relays->is_offered = (core->roles & CONF_ROLE_RELAY) && core->address[0];
-    if (core->is_supernode)
-        gather(core);
+}
+
+void relays_serving(struct core *core)
+{
+    gather(core);
 }
 
 void core_relay_offer(struct core *core, bool is_offered)

@@ -51,6 +51,8 @@ struct relays {
 };
 
 void relays_open(struct core *core);
+/* We begin to serve as a supernode. */
+void relays_serving(struct core *core);
 /* A client may say in its Hello that it relays. */
 void relays_on_hello(struct core *core, struct peer *peer, const Sallyport__Hello *hello);
 /* Hello and Welcome are through: it hears what we have to say. */

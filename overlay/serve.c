@@ -6,19 +6,34 @@
 
 #define REPLACED "replaced by a newer connection of this node (is its enrolment in use twice?)"
 
-void serve_goodbye(struct peer *peer, const char *reason)
+static void send_goodbye(struct peer *peer, Sallyport__Goodbye *goodbye)
 {
     Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
-    Sallyport__Goodbye goodbye = SALLYPORT__GOODBYE__INIT;
     struct host_list list;
 
     host_list_fill(peer->core, &list, peer);
-    goodbye.reason = (char *)reason;
-    goodbye.supernodes = list.list;
-    goodbye.n_supernodes = list.count;
+    goodbye->supernodes = list.list;
+    goodbye->n_supernodes = list.count;
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_GOODBYE;
-    envelope.goodbye = &goodbye;
+    envelope.goodbye = goodbye;
     peer_send(peer, &envelope);
+}
+
+void serve_goodbye(struct peer *peer, const char *reason)
+{
+    Sallyport__Goodbye goodbye = SALLYPORT__GOODBYE__INIT;
+
+    goodbye.reason = (char *)reason;
+    send_goodbye(peer, &goodbye);
+}
+
+void serve_move(struct peer *client, unsigned grace_ms, const char *reason)
+{
+    Sallyport__Goodbye goodbye = SALLYPORT__GOODBYE__INIT;
+
+    goodbye.reason = (char *)reason;
+    goodbye.grace_ms = grace_ms;
+    send_goodbye(client, &goodbye);
 }
 
 static void refuse(struct peer *peer, const char *reason)
@@ -26,6 +41,19 @@ static void refuse(struct peer *peer, const char *reason)
     core_complain(peer->core, COMPLAINT_LINK, "%s (%s) was refused: %s", peer->site, peer->address,
                   reason);
     serve_goodbye(peer, reason);
+    peer_close(peer, reason);
+}
+
+/* Not now, but others have room. */
+static void redirect(struct peer *peer, const char *reason)
+{
+    Sallyport__Goodbye goodbye = SALLYPORT__GOODBYE__INIT;
+
+    core_complain(peer->core, COMPLAINT_LINK, "%s (%s) was sent elsewhere: %s", peer->site,
+                  peer->address, reason);
+    goodbye.reason = (char *)reason;
+    goodbye.full = true;
+    send_goodbye(peer, &goodbye);
     peer_close(peer, reason);
 }
 
@@ -41,6 +69,7 @@ void serve_welcome(struct core *core, struct peer *peer)
 {
     Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
     Sallyport__Welcome welcome = SALLYPORT__WELCOME__INIT;
+    Sallyport__SignedMember member;
     struct host_list list;
 
     host_list_fill(core, &list, peer);
@@ -52,9 +81,22 @@ void serve_welcome(struct core *core, struct peer *peer)
     welcome.clients = core->client_count;
     welcome.time_s = core->io.time_s(core->io.ctx);
     welcome.address = core->address;
+    if (peer->roles_granted & CONF_ROLE_SUPERNODE && peer->role == &role_accepted)
+        welcome.member = gossip_own(core, &member);
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_WELCOME;
     envelope.welcome = &welcome;
     peer_send(peer, &envelope);
+}
+
+/* Others hear of it when it is worth telling. */
+static void load_changed(struct core *core)
+{
+    unsigned told = core->members->self ? core->members->self->clients : 0;
+    unsigned difference =
+        told > core->client_count ? told - core->client_count : core->client_count - told;
+
+    if (difference > 0 && (difference >= core->seats / 20 || core->client_count >= core->seats))
+        gossip_say(core, false);
 }
 
 static void accept_client(struct core *core, struct peer *peer, const Sallyport__Hello *hello)
@@ -66,18 +108,25 @@ static void accept_client(struct core *core, struct peer *peer, const Sallyport_
         refuse(peer, "that is this node itself");
         return;
     }
-    if (!older && core->client_count >= core->seats) {
-        refuse(peer, "no seat is free");
+    if (core->is_retiring) {
+        redirect(peer, "this supernode retires");
+        return;
+    }
+    if (!older && !seats_are_free(core, hello->calls)) {
+        redirect(peer, "no seat is free");
         return;
     }
     if (older) {
         serve_goodbye(older, REPLACED);
         peer_close(older, REPLACED);
     }
+    peer->version = hello->version < PROTOCOL_VERSION ? hello->version : PROTOCOL_VERSION;
+    peer->calls = hello->calls;
     serve_welcome(core, peer);
     peer_ready(peer, &role_client);
     HASH_ADD_KEYPTR(hh_node, core->clients, peer->node, OVERLAY_NODE_ID_BYTES, peer);
     core->client_count++;
+    load_changed(core);
     relays_on_hello(core, peer, hello);
     relays_on_ready(core, peer);
     log_debug(LOG_OVERLAY, NULL, "serving %s (%s)", peer->site, peer->address);
@@ -99,7 +148,10 @@ static void on_hello(struct core *core, struct peer *peer, const Sallyport__Enve
 static void on_client_gone(struct core *core, struct peer *peer, const char *why)
 {
     HASH_DELETE(hh_node, core->clients, peer);
+    if (peer->other)
+        return;
     core->client_count--;
+    load_changed(core);
     log_debug(LOG_OVERLAY, NULL, "%s (%s) is gone: %s", peer->site, peer->address, why);
 }
 
@@ -131,6 +183,7 @@ const struct role role_client = {
             [SALLYPORT__ENVELOPE__BODY_ROUTE] = forward_on_route_of_client,
             [SALLYPORT__ENVELOPE__BODY_RELAYS] = relays_on_relays,
             [SALLYPORT__ENVELOPE__BODY_DIAL_BACK] = dialback_on_dial_back,
+            [SALLYPORT__ENVELOPE__BODY_WILLING] = seats_on_willing,
         },
     .on_gone = on_client_gone,
 };

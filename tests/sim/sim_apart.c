@@ -52,15 +52,33 @@ static void close_apart(struct apart *apart)
     world_fini(&apart->world);
 }
 
-static void records_are_handed_to_the_fellows(uint64_t seed)
+static bool holds(const struct sim_node *supernode, const struct sim_node *gateway)
+{
+    struct directory_answer answers[DIRECTORY_ANSWERS_MAX];
+    const struct core *core = supernode->core;
+
+    return directory_find(core->directory, gateway->name, core->io.time_s(core->io.ctx), answers) ==
+           1;
+}
+
+/* The name of each gateway, at each of the three that rank highest for it. */
+static void records_are_handed_to_their_holders(uint64_t seed)
 {
     struct apart apart;
+    struct member *holders[HOLDERS];
 
     open_apart(&apart, seed);
-    /* The names of both gateways, at each of the four that are up. */
     struct sim_node *up[] = {apart.a, apart.b, apart.c, apart.d};
-    for (int i = 0; i < 4; i++)
-        sim_check(&apart.world, directory_count(up[i]->core->directory) == 4);
+    struct sim_node *gateways[] = {apart.berlin, apart.paris};
+    world_run(&apart.world, 3000);
+    for (int g = 0; g < 2; g++) {
+        uint64_t key = members_key(gateways[g]->name);
+        sim_check(&apart.world, members_rank(apart.a->core, key, holders) == HOLDERS);
+        for (int h = 0; h < HOLDERS; h++)
+            for (int i = 0; i < 4; i++)
+                if (memcmp(holders[h]->node, up[i]->core->self->node, OVERLAY_NODE_ID_BYTES) == 0)
+                    sim_check(&apart.world, holds(up[i], gateways[g]));
+    }
     close_apart(&apart);
 }
 
@@ -186,7 +204,7 @@ static void an_offer_is_taken_back(uint64_t seed)
 
 int main(int argc, char **argv)
 {
-    scene_seeds(argc, argv, "handed", records_are_handed_to_the_fellows, 1);
+    scene_seeds(argc, argv, "handed", records_are_handed_to_their_holders, 5);
     scene_seeds(argc, argv, "dead", any_supernode_may_be_dead, 20);
     scene_seeds(argc, argv, "moved", an_end_finds_who_has_moved, 6);
     scene_seeds(argc, argv, "stale", a_stale_record_costs_a_moment_only, 4);
