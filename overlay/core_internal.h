@@ -140,7 +140,6 @@ void core_dispatch(struct core *core, struct peer *peer, const uint8_t *frame, s
 #define HOSTS_MAX 200
 
 struct host {
-    char address[ADDRESS_TEXT_MAX]; /* "": free */
     bool has_node;
     uint8_t node[OVERLAY_NODE_ID_BYTES];
     bool is_given; /* by settings or enrolment: never forgotten */
@@ -148,11 +147,13 @@ struct host {
     unsigned failures;
     uint64_t next_ms; /* not dialled before */
     struct peer *peer;
+    char address[]; /* fits into ADDRESS_TEXT_MAX */
 };
 /* Finds or adds; NULL when the address cannot be used or all places are taken. */
 struct host *host_learn(struct core *core, const struct home *home, bool is_given);
 void host_learn_all(struct core *core, Sallyport__Supernode *const *wire, size_t count);
 struct host *host_find_node(struct core *core, const uint8_t node[OVERLAY_NODE_ID_BYTES]);
+void hosts_close(struct core *core);
 /* May it be dialled, its back-off apart? */
 bool host_is_wanted(const struct core *core, const struct host *host);
 /* Uniform in 50-100 % of min(300 s, 1 s * 2^n). */
@@ -284,7 +285,6 @@ struct core {
     unsigned seats, client_count;
     uint64_t malformed;
     struct log_limit complaints[COMPLAINTS];
-    uint8_t frame[FRAME_BYTES_MAX]; /* where envelopes are packed */
 
     struct core_timers timers;
     uint64_t wake_ms; /* what io.wake was asked for last */
@@ -293,7 +293,8 @@ struct core {
     core_link next_link;
     struct local_frames local;
 
-    struct host hosts[HOSTS_MAX];
+    struct host **hosts;                  /* each allocated apart: peers point to them */
+    int host_count;                       /* at most HOSTS_MAX */
     struct peer *upstream[UPSTREAMS_MAX]; /* home first */
     int upstream_count;
     bool is_told_attached;
