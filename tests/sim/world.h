@@ -178,7 +178,7 @@ void sim_node_start(struct sim_node *node);
 void sim_node_stop(struct sim_node *node);
 /* The power goes: its wires stall. */
 void sim_node_silence(struct sim_node *node);
-/* The wires between the two are cut; they may be made anew. */
+/* The wires between the two are cut; they may be made anew. `b` NULL: all wires of `a`. */
 void world_cut(struct world *world, struct sim_node *a, struct sim_node *b);
 /* Nodes of different groups cannot reach each other from now on: wires between them stall, dials
  * time out. Asked for each dial too, so nodes may be added. Wires that have stalled stay dead. */
