@@ -111,6 +111,37 @@ int crowd_wait_standby(struct crowd *crowd, uint64_t ms)
     return count;
 }
 
+int crowd_cut(struct crowd *crowd, unsigned per_mille)
+{
+    int count = 0;
+
+    for (int i = 0; i < crowd->gateway_count; i++) {
+        if (world_random(&crowd->world, 1000) >= per_mille)
+            continue;
+        world_cut(&crowd->world, crowd->gateways[i], NULL);
+        count++;
+    }
+    return count;
+}
+
+struct sim_door crowd_doors(const struct crowd *crowd)
+{
+    struct sim_door sum = {0};
+
+    for (int i = 0; i < crowd->supernode_count; i++) {
+        const struct sim_door *door = &crowd->supernodes[i]->door;
+        sum.dials += door->dials;
+        sum.accepted += door->accepted;
+        sum.lost_syns += door->lost_syns;
+        sum.timed_out += door->timed_out;
+        if (door->waiting_max > sum.waiting_max)
+            sum.waiting_max = door->waiting_max;
+        if (door->per_s_max > sum.per_s_max)
+            sum.per_s_max = door->per_s_max;
+    }
+    return sum;
+}
+
 /* ---- calls ------------------------------------------------------------------------------------
  */
 

@@ -41,8 +41,14 @@ bool crowd_wait_attached(struct crowd *crowd, uint64_t ms);
 /* Runs on for so long that whoever wants a standby has one. Returns how many gateways have one. */
 int crowd_wait_standby(struct crowd *crowd, uint64_t ms);
 
+/* Of every thousand gateways so many, by chance, lose all their links at this moment, as when a
+ * network fails and comes back. Returns how many there were. */
+int crowd_cut(struct crowd *crowd, unsigned per_mille);
+/* The doors of all supernodes since they count: sums, and the highest maxima. */
+struct sim_door crowd_doors(const struct crowd *crowd);
+
 /* Calls between gateways chosen by chance, begun evenly within `ms`, each ended by its caller
- * `talk_ms` after the answer; runs until all are over. */
+ * `talk_ms` later; runs until all are over, and forgets them. */
 struct crowd_calls {
     int begun, answered, failed;
     uint64_t ringing_ms[3]; /* from call to ringing: median, 95th and 99th percentile */

@@ -75,6 +75,27 @@ static void a_door_takes_so_many(uint64_t seed)
     crowd_close(&crowd);
 }
 
+/* Half of all come back at once; the doors say how hard it was. */
+static void half_come_back_at_once(uint64_t seed)
+{
+    struct crowd crowd;
+
+    crowd_open(&crowd, &(struct crowd_settings){
+                           .supernodes = 4, .gateways = 200, .seed = seed, .accepts_per_s = 20});
+    crowd_start(&crowd, 20000);
+    sim_check(&crowd.world, crowd_wait_standby(&crowd, 60000) == 200);
+    sim_check(&crowd.world, crowd_doors(&crowd).timed_out == 0);
+    world_count_anew(&crowd.world);
+    int cut = crowd_cut(&crowd, 500);
+    sim_check(&crowd.world, cut > 60 && cut < 140);
+    world_run(&crowd.world, 200);
+    sim_check(&crowd.world, crowd.world.attached_count < 204 - (unsigned)cut / 2);
+    sim_check(&crowd.world, crowd_wait_standby(&crowd, 120000) == 200);
+    struct sim_door doors = crowd_doors(&crowd);
+    sim_check(&crowd.world, doors.accepted >= 2 * (unsigned)cut && doors.waiting_max > 10);
+    crowd_close(&crowd);
+}
+
 static void delays_grow_with_the_distance(uint64_t seed)
 {
     struct world world;
@@ -157,6 +178,7 @@ int main(int argc, char **argv)
 {
     scene_seeds(argc, argv, "split", a_split_world_heals, 2);
     scene_seeds(argc, argv, "door", a_door_takes_so_many, 2);
+    scene_seeds(argc, argv, "half", half_come_back_at_once, 2);
     scene_seeds(argc, argv, "places", delays_grow_with_the_distance, 2);
     scene_seeds(argc, argv, "counted", frames_are_counted, 2);
     scene_seeds(argc, argv, "freed", what_is_over_is_freed, 2);
