@@ -4,6 +4,7 @@
 #   make demo    two sites and a supernode in network namespaces: a call you can read about
 #   make         build only          make bench   print the figures
 #   make lab     every two networks  make fuzz    fuzz each parser for FUZZ_SECONDS
+#   make sim-scale   what many nodes cost (SCALE="GATEWAYS SUPERNODES SEED")
 # Variables: V=1 (show commands), CC=clang, SAN=address,undefined or SAN=thread,
 #   WERROR=1, O=build folder.
 
@@ -94,8 +95,11 @@ $(BENCH) $(FUZZ): $(call libs,gateway sip overlay media conf)
 link_test = $(call say,LD,$@)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o %.a,$^) -lcmocka $(PKG_LIBS) -lm
 $(UNIT) $(BENCH): $(O)/%: $(O)/%.o
 	$(link_test)
-SIM_COMMON = $(patsubst %.c,$(O)/%.o,$(filter-out $(wildcard tests/sim/sim_*.c),$(wildcard tests/sim/*.c)))
-$(SIM): $(O)/%: $(O)/%.o $(SIM_COMMON) $(call libs,overlay conf)
+SIM_SCALE = $(O)/tests/sim/scale
+SIM_COMMON = $(patsubst %.c,$(O)/%.o,$(filter-out $(wildcard tests/sim/sim_*.c) tests/sim/scale.c,$(wildcard tests/sim/*.c)))
+# tests/sim/checks.c
+$(SIM) $(SIM_SCALE): LDFLAGS_ALL += -Wl,--wrap=identity_verify,--wrap=certificate_check
+$(SIM) $(SIM_SCALE): $(O)/%: $(O)/%.o $(SIM_COMMON) $(call libs,overlay conf)
 	$(link_test)
 $(TOOLS): $(O)/%: %.c | $(O)/.packages $(O)/.test-packages
 	@mkdir -p $(@D)
@@ -113,6 +117,11 @@ unit-run-%:
 sim: $(O)/.test-packages
 	$(Q)$(MAKE) --no-print-directory $(SIM)
 	$(Q)tests/run $(SIM)
+# What many nodes cost, as a table; no test.
+SCALE ?=
+sim-scale: $(O)/.test-packages
+	$(Q)$(MAKE) --no-print-directory $(SIM_SCALE)
+	$(Q)$(SIM_SCALE) $(SCALE)
 tools: $(TOOLS)
 
 # Fuzzers are clang's; FUZZ_SECONDS each, from the seeds in tests/fuzz/seeds/NAME.
@@ -177,6 +186,6 @@ format-check:
 clean:
 	rm -rf build build-*
 
-.PHONY: all test test-built test-threads fuzz fuzz-build bench lab demo run deps format format-check clean sim tools
+.PHONY: all test test-built test-threads fuzz fuzz-build bench lab demo run deps format format-check clean sim sim-scale tools
 .SECONDARY:
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -116,8 +116,8 @@ static struct host *choose_host(struct core *core, uint64_t now_ms)
     struct host *best = NULL;
     uint64_t equals = 0;
 
-    for (int i = 0; i < HOSTS_MAX; i++) {
-        struct host *host = &core->hosts[i];
+    for (int i = 0; i < core->host_count; i++) {
+        struct host *host = core->hosts[i];
         if (!host_is_wanted(core, host) || host->next_ms > now_ms)
             continue;
         if (!best || doubts(host) < doubts(best)) {
@@ -136,9 +136,9 @@ static void set_next_step(struct core *core)
 
     if (dials_wanted(core) <= 0)
         return;
-    for (int i = 0; i < HOSTS_MAX; i++)
-        if (host_is_wanted(core, &core->hosts[i]) && core->hosts[i].next_ms < next_ms)
-            next_ms = core->hosts[i].next_ms;
+    for (int i = 0; i < core->host_count; i++)
+        if (host_is_wanted(core, core->hosts[i]) && core->hosts[i]->next_ms < next_ms)
+            next_ms = core->hosts[i]->next_ms;
     if (next_ms != UINT64_MAX)
         wake_at(core, next_ms);
     else if (core->upstream_count == 0 && core->dialling == 0)

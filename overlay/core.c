@@ -185,6 +185,8 @@ void core_free(struct core *core)
     members_close(core);
     found_cache_fini(&core->found_cache);
     local_drop(core);
+    hosts_close(core);
+    relays_close(core);
     directory_free(core->directory);
     trust_fini(&core->trust);
     core_timers_fini(&core->timers);
@@ -314,9 +316,9 @@ void core_probe(struct core *core)
 void core_on_network_change(struct core *core)
 {
     core_probe(core);
-    for (int i = 0; i < HOSTS_MAX; i++) {
-        core->hosts[i].next_ms = 0;
-        core->hosts[i].failures = 0;
+    for (int i = 0; i < core->host_count; i++) {
+        core->hosts[i]->next_ms = 0;
+        core->hosts[i]->failures = 0;
     }
     attach_wake(core);
 }

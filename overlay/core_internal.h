@@ -169,7 +169,6 @@ void core_dispatch(struct core *core, struct peer *peer, const uint8_t *frame, s
 #define HOSTS_MAX 200
 
 struct host {
-    char address[ADDRESS_TEXT_MAX]; /* "": free */
     bool has_node;
     uint8_t node[OVERLAY_NODE_ID_BYTES];
     bool is_given; /* by settings or enrolment: never forgotten */
@@ -182,11 +181,13 @@ struct host {
     uint64_t told_ms;
     char site[OVERLAY_NAME_MAX];
     struct peer *peer;
+    char address[]; /* fits into ADDRESS_TEXT_MAX */
 };
 /* Finds or adds; NULL when the address cannot be used or all places are taken. */
 struct host *host_learn(struct core *core, const struct home *home, bool is_given);
 void host_learn_all(struct core *core, Sallyport__Supernode *const *wire, size_t count);
 struct host *host_find_node(struct core *core, const uint8_t node[OVERLAY_NODE_ID_BYTES]);
+void hosts_close(struct core *core);
 /* May it be dialled, its back-off apart? */
 bool host_is_wanted(const struct core *core, const struct host *host);
 /* Uniform in 50-100 % of min(300 s, 1 s * 2^n); of one that took us before, of at most 16 s. */
@@ -345,7 +346,6 @@ struct core {
     unsigned seats, client_count;
     uint64_t malformed;
     struct log_limit complaints[COMPLAINTS];
-    uint8_t frame[FRAME_BYTES_MAX]; /* where envelopes are packed */
 
     struct core_timers timers;
     uint64_t wake_ms; /* what io.wake was asked for last */
@@ -354,7 +354,8 @@ struct core {
     core_link next_link;
     struct waiting_frames local;
 
-    struct host hosts[HOSTS_MAX];
+    struct host **hosts;                  /* each allocated apart: peers point to them */
+    int host_count;                       /* at most HOSTS_MAX */
     struct peer *upstream[UPSTREAMS_MAX]; /* home first, those that are being left last */
     int upstream_count;
     int dialling;       /* links that are being made */

@@ -121,16 +121,17 @@ static int send_local(struct peer *peer, const uint8_t *frame, size_t bytes)
 
 int peer_send(struct peer *peer, Sallyport__Envelope *envelope)
 {
+    static _Thread_local uint8_t frame[FRAME_BYTES_MAX]; /* the I/O side copies it */
     struct core *core = peer->core;
 
     if (!peer->is_up)
         return -ENOTCONN;
     if (sallyport__envelope__get_packed_size(envelope) > FRAME_BYTES_MAX)
         return -EMSGSIZE;
-    size_t bytes = sallyport__envelope__pack(envelope, core->frame);
+    size_t bytes = sallyport__envelope__pack(envelope, frame);
     if (peer->other)
-        return send_local(peer, core->frame, bytes);
-    return core->io.send(core->io.ctx, peer->link, core->frame, bytes);
+        return send_local(peer, frame, bytes);
+    return core->io.send(core->io.ctx, peer->link, frame, bytes);
 }
 
 /* ---- keepalive --------------------------------------------------------------------------------

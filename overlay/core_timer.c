@@ -44,7 +44,7 @@ void core_timers_set(struct core_timers *timers, struct core_timer *timer, uint6
 {
     if (timer->place == 0) {
         if (timers->count == timers->room) {
-            size_t room = timers->room ? 2 * timers->room : 64;
+            size_t room = timers->room ? 2 * timers->room : 8;
             struct core_timer **heap = realloc(timers->heap, room * sizeof *heap);
             if (!heap)
                 abort(); /* a core without deadlines would hang silently */

@@ -1,6 +1,7 @@
 /* The host cache: supernodes that we know of, from settings and from what supernodes tell. */
 #include "overlay/core_internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define BACKOFF_FIRST_MS 1000
@@ -15,35 +16,39 @@ static bool same_node(const uint8_t *a, const uint8_t *b)
 
 struct host *host_find_node(struct core *core, const uint8_t node[OVERLAY_NODE_ID_BYTES])
 {
-    for (int i = 0; i < HOSTS_MAX; i++)
-        if (core->hosts[i].address[0] && core->hosts[i].has_node &&
-            same_node(core->hosts[i].node, node))
-            return &core->hosts[i];
+    for (int i = 0; i < core->host_count; i++)
+        if (core->hosts[i]->has_node && same_node(core->hosts[i]->node, node))
+            return core->hosts[i];
     return NULL;
 }
 
 static struct host *find_address(struct core *core, const char *address)
 {
-    for (int i = 0; i < HOSTS_MAX; i++)
-        if (strcmp(core->hosts[i].address, address) == 0)
-            return &core->hosts[i];
+    for (int i = 0; i < core->host_count; i++)
+        if (strcmp(core->hosts[i]->address, address) == 0)
+            return core->hosts[i];
     return NULL;
 }
 
-/* A free place, else that of the one that failed most; those in use or given stay. */
-static struct host *make_room(struct core *core)
+/* A new place, else that of the one that failed most; those in use or given stay. */
+static struct host **make_room(struct core *core)
 {
-    struct host *worst = NULL;
+    struct host **worst = NULL;
 
-    for (int i = 0; i < HOSTS_MAX; i++) {
-        struct host *host = &core->hosts[i];
-        if (host->address[0] == '\0')
-            return host;
-        if (!host->peer && !host->is_given && !host->is_self &&
-            (!worst || host->failures > worst->failures))
-            worst = host;
+    if (core->host_count < HOSTS_MAX) {
+        core->hosts = realloc(core->hosts, (core->host_count + 1) * sizeof *core->hosts);
+        if (!core->hosts)
+            abort(); /* as core_alloc */
+        core->hosts[core->host_count] = NULL;
+        return &core->hosts[core->host_count++];
     }
-    return worst && worst->failures > 0 ? worst : NULL;
+    for (int i = 0; i < HOSTS_MAX; i++) {
+        const struct host *host = core->hosts[i];
+        if (!host->peer && !host->is_given && !host->is_self &&
+            (!worst || host->failures > (*worst)->failures))
+            worst = &core->hosts[i];
+    }
+    return worst && (*worst)->failures > 0 ? worst : NULL;
 }
 
 struct host *host_learn(struct core *core, const struct home *home, bool is_given)
@@ -53,10 +58,12 @@ struct host *host_learn(struct core *core, const struct home *home, bool is_give
 
     struct host *host = find_address(core, home->address);
     if (!host) {
-        host = make_room(core);
-        if (!host)
+        struct host **place = make_room(core);
+        if (!place)
             return NULL;
-        *host = (struct host){.is_self = strcmp(home->address, core->address) == 0};
+        free(*place);
+        *place = host = core_alloc(sizeof *host + strlen(home->address) + 1);
+        host->is_self = strcmp(home->address, core->address) == 0;
         strcpy(host->address, home->address);
     }
     host->is_given |= is_given;
@@ -85,9 +92,16 @@ void host_learn_all(struct core *core, Sallyport__Supernode *const *wire, size_t
     }
 }
 
+void hosts_close(struct core *core)
+{
+    for (int i = 0; i < core->host_count; i++)
+        free(core->hosts[i]);
+    free(core->hosts);
+}
+
 bool host_is_wanted(const struct core *core, const struct host *host)
 {
-    if (host->address[0] == '\0' || host->is_self || host->peer)
+    if (host->is_self || host->peer)
         return false;
     if (!host->has_node)
         return !members_find_address(core, host->address);
@@ -112,9 +126,9 @@ void host_try_one(struct core *core)
     struct host *chosen = NULL;
     uint64_t count = 0;
 
-    for (int i = 0; i < HOSTS_MAX; i++)
-        if (host_is_wanted(core, &core->hosts[i]) && core_random(core, ++count) == 0)
-            chosen = &core->hosts[i];
+    for (int i = 0; i < core->host_count; i++)
+        if (host_is_wanted(core, core->hosts[i]) && core_random(core, ++count) == 0)
+            chosen = core->hosts[i];
     if (chosen)
         attach_dial(core, chosen);
 }
@@ -188,9 +202,9 @@ void host_list_fill(struct core *core, struct host_list *list, const struct peer
 void core_each_host(const struct core *core, void (*each)(void *ctx, const char *address),
                     void *ctx)
 {
-    for (int i = 0; i < HOSTS_MAX; i++)
-        if (core->hosts[i].address[0] && !core->hosts[i].is_self)
-            each(ctx, core->hosts[i].address);
+    for (int i = 0; i < core->host_count; i++)
+        if (!core->hosts[i]->is_self)
+            each(ctx, core->hosts[i]->address);
 }
 
 void core_add_host(struct core *core, const char *address)

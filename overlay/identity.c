@@ -230,6 +230,33 @@ int identity_parse(const char *pem, size_t bytes, struct identity **identity, ch
     return 0;
 }
 
+int identity_bare(const struct identity *like, X509 *certificate, EVP_PKEY *key,
+                  struct identity **identity)
+{
+    struct identity *made = calloc(1, sizeof *made);
+    char why[160];
+
+    if (!made)
+        return -ENOMEM;
+    X509_up_ref(like->root);
+    X509_STORE_up_ref(like->store);
+    made->root = like->root;
+    made->store = like->store;
+    made->root_not_before_s = like->root_not_before_s;
+    made->root_not_after_s = like->root_not_after_s;
+    made->key = key;
+    int error = identity_key_derive(made);
+    made->key = NULL;
+    if (error == 0)
+        error = identity_x509_read(certificate, &made->own, why, sizeof why);
+    if (error < 0) {
+        identity_free(made);
+        return error;
+    }
+    *identity = made;
+    return 0;
+}
+
 static int load_revocation(struct identity *identity, const char *path, char *why, size_t why_bytes)
 {
     char *pem, date[IDENTITY_DATE_BYTES];

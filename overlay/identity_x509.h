@@ -1,6 +1,7 @@
 /* overlay/identity_x509.h: an identity from the inside, and certificates as OpenSSL holds them.
  *
- * Private to identity*.c and realm*.c. Any thread; an identity is read-only once it is made.
+ * Private to identity*.c, realm*.c and tests/sim. Any thread; an identity is read-only once it is
+ * made.
  *
  *   identity.c       the enrolment file: read, checked, held
  *   identity_x509.c  a certificate of the realm as plain data; is it good?
@@ -31,6 +32,11 @@ struct identity {
     char *supernodes[CONF_LISTS_MAX];
     int supernode_count;
 };
+
+/* An identity by the thousand (simulation): plain data and libsodium's keys only. Root and their
+ * store are those of `like`, of the same realm; there is no TLS context. The caller keeps both. */
+int identity_bare(const struct identity *like, X509 *certificate, EVP_PKEY *key,
+                  struct identity **identity);
 
 /* ---- identity_x509.c ------------------------------------------------------------------ */
 

@@ -34,6 +34,13 @@ void realm_fini(struct realm *realm);
 
 /* Checks names, numbers, roles, supernodes and days; -EINVAL with what to write instead. */
 int realm_check_enrolment(const struct overlay_enrolment *enrolment, char *why, size_t why_bytes);
+/* Makes a key and its certificate; the caller frees both. */
+struct realm_node {
+    X509 *certificate;
+    EVP_PKEY *key;
+};
+int realm_make_node(const struct realm *realm, const struct overlay_enrolment *enrolment,
+                    int64_t from_s, struct realm_node *node, char *why, size_t why_bytes);
 /* Makes a key and its certificate, valid from `from_s` (a day earlier, for clocks that differ)
  * for `days`; *pem (caller frees) is the enrolment file, *certificate the new certificate unless
  * NULL. */

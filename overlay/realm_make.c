@@ -223,8 +223,8 @@ static char *write_enrolment(const struct realm *realm, const struct overlay_enr
     return pem;
 }
 
-int realm_issue(const struct realm *realm, const struct overlay_enrolment *enrolment,
-                int64_t from_s, char **pem, X509 **certificate, char *why, size_t why_bytes)
+int realm_make_node(const struct realm *realm, const struct overlay_enrolment *enrolment,
+                    int64_t from_s, struct realm_node *node, char *why, size_t why_bytes)
 {
     int64_t root_until_s = identity_time_s(X509_get0_notAfter(realm->root));
     char date[IDENTITY_DATE_BYTES];
@@ -239,16 +239,32 @@ int realm_issue(const struct realm *realm, const struct overlay_enrolment *enrol
     }
     EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
     X509 *x509 = key ? make_node(realm, enrolment, key, from_s) : NULL;
-    char *text = x509 ? write_enrolment(realm, enrolment, x509, key) : NULL;
-    EVP_PKEY_free(key);
+    if (!x509) {
+        EVP_PKEY_free(key);
+        return fail_openssl("certificate", why, why_bytes);
+    }
+    *node = (struct realm_node){x509, key};
+    return 0;
+}
+
+int realm_issue(const struct realm *realm, const struct overlay_enrolment *enrolment,
+                int64_t from_s, char **pem, X509 **certificate, char *why, size_t why_bytes)
+{
+    struct realm_node node;
+    int error = realm_make_node(realm, enrolment, from_s, &node, why, why_bytes);
+
+    if (error < 0)
+        return error;
+    char *text = write_enrolment(realm, enrolment, node.certificate, node.key);
+    EVP_PKEY_free(node.key);
     if (!text) {
-        X509_free(x509);
+        X509_free(node.certificate);
         return fail_openssl("certificate", why, why_bytes);
     }
     if (certificate)
-        *certificate = x509;
+        *certificate = node.certificate;
     else
-        X509_free(x509);
+        X509_free(node.certificate);
     *pem = text;
     return 0;
 }

@@ -222,9 +222,10 @@ static void keep(struct core *core, struct peer *peer, const struct relay_list *
 
     if (!is_changed)
         return;
-    if (!peer->told)
-        peer->told = core_alloc(sizeof *peer->told);
-    *peer->told = *list;
+    size_t bytes = offsetof(struct relay_list, entry) + list->count * sizeof list->entry[0];
+    free(peer->told);
+    peer->told = core_alloc(bytes);
+    memcpy(peer->told, list, bytes);
     if (peer->role != &role_upstream && peer->role != &role_dialled)
         changed(core);
 }
@@ -302,7 +303,17 @@ void relays_open(struct core *core)
 
 void relays_serving(struct core *core)
 {
+    struct relays *relays = &core->relays;
+
+    if (!relays->known)
+        relays->known = core_alloc(RELAYS_KNOWN_MAX * sizeof *relays->known);
     gather(core);
+}
+
+void relays_close(struct core *core)
+{
+    free(core->relays.known);
+    free(core->relays.measured);
 }
 
 void core_relay_offer(struct core *core, bool is_offered)
@@ -336,6 +347,8 @@ void core_relay_measured(struct core *core, const char *address, uint32_t round_
 
     if (strlen(address) >= ADDRESS_TEXT_MAX)
         return;
+    if (!relays->measured)
+        relays->measured = core_alloc(RELAYS_MEASURED_MAX * sizeof *relays->measured);
     for (int i = 0; i < RELAYS_MEASURED_MAX; i++) {
         if (strcmp(relays->measured[i].address, address) == 0) {
             place = i;
@@ -353,7 +366,7 @@ static uint32_t round_trip_us(const struct core *core, const struct relay_entry 
 {
     const struct relays *relays = &core->relays;
 
-    for (int i = 0; i < RELAYS_MEASURED_MAX; i++)
+    for (int i = 0; relays->measured && i < RELAYS_MEASURED_MAX; i++)
         if (strcmp(relays->measured[i].address, entry->address) == 0 &&
             relays->measured[i].round_trip_us > 0 &&
             core_now(core) < relays->measured[i].at_ms + MEASURED_KEPT_MS)

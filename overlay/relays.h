@@ -29,7 +29,13 @@ struct relay_entry {
 };
 struct relay_list {
     int count;
-    struct relay_entry entry[RELAYS_TOLD_MAX];
+    struct relay_entry entry[RELAYS_TOLD_MAX]; /* of a peer: only `count` are allocated */
+};
+
+struct relay_measured {
+    char address[ADDRESS_TEXT_MAX]; /* "": free */
+    uint32_t round_trip_us;
+    uint64_t at_ms;
 };
 
 /* Part of struct core. */
@@ -40,19 +46,16 @@ struct relays {
     uint64_t told_ms;         /* the last one */
 
     /* supernode side */
-    struct relay_entry known[RELAYS_KNOWN_MAX];
+    struct relay_entry *known;  /* RELAYS_KNOWN_MAX; NULL: we are none */
     int own_count, known_count; /* ourselves and our clients first, then what fellows say */
 
-    struct {
-        char address[ADDRESS_TEXT_MAX]; /* "": free */
-        uint32_t round_trip_us;
-        uint64_t at_ms;
-    } measured[RELAYS_MEASURED_MAX];
+    struct relay_measured *measured; /* RELAYS_MEASURED_MAX; NULL: nothing is measured yet */
 };
 
 void relays_open(struct core *core);
 /* We begin to serve as a supernode. */
 void relays_serving(struct core *core);
+void relays_close(struct core *core);
 /* A client may say in its Hello that it relays. */
 void relays_on_hello(struct core *core, struct peer *peer, const Sallyport__Hello *hello);
 /* Hello and Welcome are through: it hears what we have to say. */

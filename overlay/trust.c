@@ -8,8 +8,13 @@ struct trusted {
     TAILQ_ENTRY(trusted) next;
     UT_hash_handle hh; /* by the DER of the certificate */
     int64_t verified_s;
-    struct certificate certificate;
+    struct certificate certificate; /* last: only the used bytes of its DER are allocated */
 };
+
+static size_t used_bytes(const struct certificate *certificate)
+{
+    return offsetof(struct certificate, der) + certificate->der_bytes;
+}
 
 void trust_init(struct trust *trust, const struct identity *identity)
 {
@@ -39,12 +44,16 @@ static bool is_fresh(const struct trusted *trusted, int64_t now_s)
 
 static void keep(struct trust *trust, const struct certificate *certificate, int64_t now_s)
 {
-    struct trusted *trusted = malloc(sizeof *trusted);
+    struct trusted *trusted;
+    size_t bytes = used_bytes(certificate);
 
+    while ((trusted = TAILQ_FIRST(&trust->oldest_first)) && !is_fresh(trusted, now_s))
+        forget(trust, trusted);
+    trusted = malloc(offsetof(struct trusted, certificate) + bytes);
     if (!trusted)
         return; /* it is only slower */
     trusted->verified_s = now_s;
-    trusted->certificate = *certificate;
+    memcpy(&trusted->certificate, certificate, bytes);
     HASH_ADD_KEYPTR(hh, trust->by_der, trusted->certificate.der, certificate->der_bytes, trusted);
     TAILQ_INSERT_TAIL(&trust->oldest_first, trusted, next);
     if (HASH_COUNT(trust->by_der) > TRUST_KEPT_MAX)
@@ -59,7 +68,7 @@ int trust_verify(struct trust *trust, const uint8_t *der, size_t bytes, int64_t 
     if (bytes > 0)
         HASH_FIND(hh, trust->by_der, der, bytes, trusted);
     if (trusted && is_fresh(trusted, now_s)) {
-        *certificate = trusted->certificate;
+        memcpy(certificate, &trusted->certificate, used_bytes(&trusted->certificate));
         return 0;
     }
     if (trusted)

@@ -12,6 +12,7 @@ static void on_attached(void *ctx, const char *supernode)
     (void)supernode;
     sim_check(node->world, !node->is_told_attached);
     node->is_told_attached = true;
+    node->world->attached_count++;
     node->attached++;
 }
 
@@ -21,6 +22,7 @@ static void on_detached(void *ctx, const char *why)
 
     sim_check(node->world, node->is_told_attached);
     node->is_told_attached = false;
+    node->world->attached_count--;
     node->detached++;
     snprintf(node->why, sizeof node->why, "%s", why);
 }
@@ -97,7 +99,14 @@ static bool is_alive(const struct sim_call *call)
     return call->call && call->node->core && call->epoch == call->node->epoch;
 }
 
-static struct sim_call *add(struct sim_node *node)
+/* What was planned for this time may come too late. */
+static bool is_its_turn(struct sim_call *call)
+{
+    call->planned--;
+    return is_alive(call);
+}
+
+static struct sim_call *call_new(struct sim_node *node)
 {
     struct sim_call *call = calloc(1, sizeof *call);
 
@@ -107,15 +116,27 @@ static struct sim_call *add(struct sim_node *node)
     call->epoch = node->epoch;
     call->start_ms = node->world->now_ms;
     call->plan = node->plan;
-    STAILQ_INSERT_TAIL(&node->world->calls, call, next);
     return call;
+}
+
+/* Its id is known. */
+static void add(struct sim_call *call)
+{
+    struct world *world = call->node->world;
+    struct sim_call **by_id = call->is_outgoing ? &world->outgoing : &world->incoming, *other;
+
+    STAILQ_INSERT_TAIL(&world->calls, call, next);
+    STAILQ_INSERT_TAIL(&call->node->calls, call, of_node);
+    HASH_FIND_STR(*by_id, call->id, other);
+    if (!other) /* of two gateways with the same offer, the first */
+        HASH_ADD_STR(*by_id, id, call);
 }
 
 static void act_accept(void *arg)
 {
     struct sim_call *call = arg;
 
-    if (is_alive(call))
+    if (is_its_turn(call))
         overlay_call_accept(call->call, &call_events, call);
 }
 
@@ -123,7 +144,7 @@ static void act_ring(void *arg)
 {
     struct sim_call *call = arg;
 
-    if (is_alive(call))
+    if (is_its_turn(call))
         overlay_call_ring(call->call);
 }
 
@@ -138,7 +159,7 @@ static void act_progress(void *arg)
     struct sim_call *call = arg;
     struct overlay_media media = chosen(call);
 
-    if (is_alive(call))
+    if (is_its_turn(call))
         overlay_call_progress(call->call, &media);
 }
 
@@ -147,7 +168,7 @@ static void act_answer(void *arg)
     struct sim_call *call = arg;
     struct overlay_media media = chosen(call);
 
-    if (is_alive(call) && overlay_call_answer(call->call, &media) == 0)
+    if (is_its_turn(call) && overlay_call_answer(call->call, &media) == 0)
         call->answered_ms = call->node->world->now_ms;
 }
 
@@ -155,20 +176,22 @@ static void act_end(void *arg)
 {
     struct sim_call *call = arg;
 
-    if (is_alive(call))
+    if (is_its_turn(call))
         sim_call_end(call, call->plan.reason);
 }
 
 static void plan(struct sim_call *call, uint64_t ms, void (*act)(void *arg))
 {
-    if (ms != SIM_NEVER)
-        world_at(call->node->world, ms, act, call);
+    if (ms == SIM_NEVER)
+        return;
+    call->planned++;
+    world_at(call->node->world, ms, act, call);
 }
 
 static void on_offer(void *ctx, struct overlay_call *from, const struct overlay_offer *offer)
 {
     struct sim_node *node = ctx;
-    struct sim_call *call = add(node);
+    struct sim_call *call = call_new(node);
 
     call->call = from;
     call->offers = 1;
@@ -178,8 +201,9 @@ static void on_offer(void *ctx, struct overlay_call *from, const struct overlay_
     snprintf(call->caller, sizeof call->caller, "%s", offer->caller);
     snprintf(call->caller_site, sizeof call->caller_site, "%s", offer->caller_site);
     snprintf(call->dialled, sizeof call->dialled, "%s", offer->dialled);
+    add(call);
     if (call->plan.accept_ms == 0)
-        act_accept(call);
+        overlay_call_accept(call->call, &call_events, call);
     else
         plan(call, call->plan.accept_ms, act_accept);
     plan(call, call->plan.ring_ms, act_ring);
@@ -199,7 +223,7 @@ const struct overlay_events sim_gateway = {
 
 struct sim_call *sim_call_new(struct sim_node *node, const char *to, int *error)
 {
-    struct sim_call *call = add(node);
+    struct sim_call *call = call_new(node);
     struct overlay_call_request request = {
         .call_id = call->id,
         .to = to,
@@ -213,11 +237,12 @@ struct sim_call *sim_call_new(struct sim_node *node, const char *to, int *error)
              (unsigned long long)(node->world->seed << 32 | ++node->world->call_count));
     call->is_outgoing = true;
     *error = core_call_new(node->core, &request, &call_events, call, &call->call);
-    if (*error == 0)
-        return call;
-    STAILQ_REMOVE(&node->world->calls, call, sim_call, next);
-    free(call);
-    return NULL;
+    if (*error < 0) {
+        free(call);
+        return NULL;
+    }
+    add(call);
+    return call;
 }
 
 void sim_call_end(struct sim_call *call, enum call_reason reason)
@@ -235,9 +260,49 @@ struct sim_call *sim_call_far(struct world *world, const struct sim_call *call)
 {
     struct sim_call *other;
 
-    STAILQ_FOREACH(other, &world->calls, next)
-    if (other != call && other->is_outgoing != call->is_outgoing &&
-        strcmp(other->id, call->id) == 0)
-        return other;
-    return NULL;
+    HASH_FIND_STR(call->is_outgoing ? world->incoming : world->outgoing, call->id, other);
+    return other;
+}
+
+void calls_forget(struct sim_node *node)
+{
+    struct sim_call *call;
+
+    STAILQ_FOREACH(call, &node->calls, of_node)
+    call->call = NULL;
+}
+
+static void call_free(struct world *world, struct sim_call *call)
+{
+    STAILQ_REMOVE(&call->node->calls, call, sim_call, of_node);
+    if (call->hh.tbl && call->is_outgoing)
+        HASH_DEL(world->outgoing, call);
+    else if (call->hh.tbl)
+        HASH_DEL(world->incoming, call);
+    free(call);
+}
+
+void world_forget_calls(struct world *world)
+{
+    struct sim_calls kept = STAILQ_HEAD_INITIALIZER(kept);
+    struct sim_call *call;
+
+    while ((call = STAILQ_FIRST(&world->calls))) {
+        STAILQ_REMOVE_HEAD(&world->calls, next);
+        if (call->call || call->planned)
+            STAILQ_INSERT_TAIL(&kept, call, next);
+        else
+            call_free(world, call);
+    }
+    STAILQ_CONCAT(&world->calls, &kept);
+}
+
+void calls_free(struct world *world)
+{
+    struct sim_call *call;
+
+    while ((call = STAILQ_FIRST(&world->calls))) {
+        STAILQ_REMOVE_HEAD(&world->calls, next);
+        call_free(world, call);
+    }
 }

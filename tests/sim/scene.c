@@ -24,10 +24,10 @@ static void start(struct scene *scene)
     struct world *world = &scene->world;
 
     for (int i = 0; i < world->node_count; i++)
-        sim_node_start(&world->nodes[i]);
+        sim_node_start(world->nodes[i]);
     world_run(world, 2000);
     for (int i = 0; i < world->node_count; i++)
-        sim_check(world, world->nodes[i].is_told_attached);
+        sim_check(world, world->nodes[i]->is_told_attached);
 }
 
 void scene_open(struct scene *scene, uint64_t seed)

@@ -33,8 +33,8 @@ static void open_apart(struct apart *apart, uint64_t seed)
     sim_node_knows(apart->paris, apart->c);
     sim_node_knows(apart->paris, apart->d);
     for (int i = 0; i < world->node_count; i++)
-        if (&world->nodes[i] != apart->e && &world->nodes[i] != apart->f)
-            sim_node_start(&world->nodes[i]);
+        if (world->nodes[i] != apart->e && world->nodes[i] != apart->f)
+            sim_node_start(world->nodes[i]);
     world_run(world, 2000);
     sim_check(world, apart->berlin->core->upstream_count == 2);
     sim_check(world, apart->paris->core->upstream_count == 2);
@@ -85,8 +85,8 @@ static void records_are_handed_to_their_holders(uint64_t seed)
 static struct sim_node *home_of(struct apart *apart, struct sim_node *node)
 {
     for (int i = 0; i < apart->world.node_count; i++)
-        if (strcmp(apart->world.nodes[i].address, node->core->upstream[0]->address) == 0)
-            return &apart->world.nodes[i];
+        if (strcmp(apart->world.nodes[i]->address, node->core->upstream[0]->address) == 0)
+            return apart->world.nodes[i];
     return NULL;
 }
 

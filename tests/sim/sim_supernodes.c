@@ -161,7 +161,7 @@ static void a_route_takes_two_supernodes(uint64_t seed)
     sim_node_knows(berlin, one);
     sim_node_knows(paris, two);
     for (int i = 0; i < world.node_count; i++)
-        sim_node_start(&world.nodes[i]);
+        sim_node_start(world.nodes[i]);
     world_run(&world, 5000);
     sim_check(&world, berlin->core->upstream_count == 1 && paris->core->upstream_count == 1);
     struct sim_call *call = scene_call(berlin, "202@paris");
@@ -222,12 +222,12 @@ static void everything_restarts(uint64_t seed)
     world_run(&scene.world, world_random(&scene.world, 600));
     for (int i = 0; i < scene.world.node_count; i++)
         if (seed % 2)
-            sim_node_stop(&scene.world.nodes[i]);
+            sim_node_stop(scene.world.nodes[i]);
         else
-            sim_node_silence(&scene.world.nodes[i]);
+            sim_node_silence(scene.world.nodes[i]);
     world_run(&scene.world, 1000);
     for (int i = 0; i < scene.world.node_count; i++) {
-        sim_node_start(&scene.world.nodes[i]);
+        sim_node_start(scene.world.nodes[i]);
         world_run(&scene.world, world_random(&scene.world, 500));
     }
     world_run(&scene.world, 15000);

@@ -110,6 +110,58 @@ static void back_off_grows_and_is_random(void **state)
     stand_finish(&stand);
 }
 
+struct known {
+    int count;
+    bool has_given, has_failed, has_new;
+};
+
+static void count_known(void *ctx, const char *address)
+{
+    struct known *known = ctx;
+
+    known->count++;
+    known->has_given |= strcmp(address, "a.example:443") == 0;
+    known->has_failed |= strcmp(address, "s7.example:443") == 0;
+    known->has_new |= strcmp(address, "new.example:443") == 0;
+}
+
+static struct known known_hosts(struct stand *stand)
+{
+    struct known known = {0};
+
+    core_each_host(stand->core, count_known, &known);
+    return known;
+}
+
+/* At most 200 supernodes are known; a new one takes the place of one that failed, never of one that
+ * was given. */
+static void the_host_cache_is_bounded(void **state)
+{
+    struct stand stand;
+    char address[32];
+
+    (void)state;
+    open_node(&stand, 1);
+    core_on_link_down(stand.core, stand.dialled[0], "connection refused");
+    for (int i = 0; i < 300; i++) {
+        snprintf(address, sizeof address, "s%d.example:443", i);
+        core_add_host(stand.core, address);
+    }
+    core_add_host(stand.core, "new.example:443");
+    assert_int_equal(known_hosts(&stand).count, HOSTS_MAX);
+    assert_true(known_hosts(&stand).has_given && known_hosts(&stand).has_failed);
+    assert_false(known_hosts(&stand).has_new);
+
+    for (int i = 0; i < HOSTS_MAX; i++)
+        if (strcmp(stand.core->hosts[i]->address, "s7.example:443") == 0)
+            host_failed(stand.core, stand.core->hosts[i]);
+    core_add_host(stand.core, "new.example:443");
+    assert_int_equal(known_hosts(&stand).count, HOSTS_MAX);
+    assert_true(known_hosts(&stand).has_given && known_hosts(&stand).has_new);
+    assert_false(known_hosts(&stand).has_failed);
+    stand_finish(&stand);
+}
+
 static void nobody_attaches_to_itself_or_a_plain_node(void **state)
 {
     struct stand stand;
@@ -461,6 +513,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_are_raced_and_two_kept),
         cmocka_unit_test(back_off_grows_and_is_random),
+        cmocka_unit_test(the_host_cache_is_bounded),
         cmocka_unit_test(nobody_attaches_to_itself_or_a_plain_node),
         cmocka_unit_test(without_supernodes_it_says_so),
         cmocka_unit_test(a_silent_supernode_is_left),

@@ -1,0 +1,282 @@
+#include "tests/sim/crowd.h"
+
+#include "overlay/core_internal.h"
+
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MEET_MS 5000
+#define GIVEN 3 /* supernodes that a gateway is given */
+#define CALL_MAX_MS 60000
+
+static struct sim_node **node_list(int count)
+{
+    return core_alloc((size_t)count * sizeof(struct sim_node *));
+}
+
+static struct sim_node *any(struct crowd *crowd, struct sim_node *const *nodes, int count)
+{
+    return nodes[world_random(&crowd->world, (uint64_t)count)];
+}
+
+static void make_supernodes(struct crowd *crowd, const struct crowd_settings *settings)
+{
+    char site[16];
+
+    for (int i = 0; i < crowd->supernode_count; i++) {
+        snprintf(site, sizeof site, "s%d", i);
+        struct sim_node *node = world_supernode(&crowd->world, site);
+        node->seats = settings->seats;
+        node->door.accepts_per_s = settings->accepts_per_s;
+        for (int k = 0; k < i && k < SIM_KNOWN_MAX; k++)
+            sim_node_knows(node, i <= SIM_KNOWN_MAX ? crowd->supernodes[k]
+                                                    : any(crowd, crowd->supernodes, i));
+        crowd->supernodes[i] = node;
+    }
+}
+
+static void make_gateways(struct crowd *crowd)
+{
+    char site[16];
+
+    for (int i = 0; i < crowd->gateway_count; i++) {
+        snprintf(site, sizeof site, "g%d", i);
+        struct sim_node *node = world_site(&crowd->world, site);
+        for (int k = 0; k < GIVEN; k++)
+            sim_node_knows(node, any(crowd, crowd->supernodes, crowd->supernode_count));
+        crowd->gateways[i] = node;
+    }
+}
+
+void crowd_open(struct crowd *crowd, const struct crowd_settings *settings)
+{
+    sim_share_checks(true);
+    world_init(&crowd->world, settings->seed);
+    world_spread(&crowd->world, 10, 150, 5);
+    crowd->supernode_count = settings->supernodes;
+    crowd->gateway_count = settings->gateways;
+    crowd->supernodes = node_list(settings->supernodes);
+    crowd->gateways = node_list(settings->gateways);
+    make_supernodes(crowd, settings);
+    make_gateways(crowd);
+}
+
+void crowd_close(struct crowd *crowd)
+{
+    world_fini(&crowd->world);
+    sim_share_checks(false);
+    free(crowd->supernodes);
+    free(crowd->gateways);
+}
+
+static void act_start(void *arg)
+{
+    sim_node_start(arg);
+}
+
+void crowd_start(struct crowd *crowd, uint64_t ms)
+{
+    for (int i = 0; i < crowd->supernode_count; i++)
+        sim_node_start(crowd->supernodes[i]);
+    world_run(&crowd->world, MEET_MS);
+    for (int i = 0; i < crowd->gateway_count; i++)
+        world_at(&crowd->world, ms * (uint64_t)i / (uint64_t)crowd->gateway_count, act_start,
+                 crowd->gateways[i]);
+    world_run(&crowd->world, ms);
+}
+
+static bool are_all_attached(void *arg)
+{
+    const struct crowd *crowd = arg;
+
+    return crowd->world.attached_count == (unsigned)(crowd->gateway_count + crowd->supernode_count);
+}
+
+bool crowd_wait_attached(struct crowd *crowd, uint64_t ms)
+{
+    return world_run_until(&crowd->world, are_all_attached, crowd, ms);
+}
+
+int crowd_wait_standby(struct crowd *crowd, uint64_t ms)
+{
+    int count = 0;
+
+    world_run(&crowd->world, ms);
+    for (int i = 0; i < crowd->gateway_count; i++) {
+        const struct core *core = crowd->gateways[i]->core;
+        count += core && core->upstream_count == UPSTREAMS_MAX;
+    }
+    return count;
+}
+
+int crowd_cut(struct crowd *crowd, unsigned per_mille)
+{
+    int count = 0;
+
+    for (int i = 0; i < crowd->gateway_count; i++) {
+        if (world_random(&crowd->world, 1000) >= per_mille)
+            continue;
+        world_cut(&crowd->world, crowd->gateways[i], NULL);
+        count++;
+    }
+    return count;
+}
+
+struct sim_door crowd_doors(const struct crowd *crowd)
+{
+    struct sim_door sum = {0};
+
+    for (int i = 0; i < crowd->supernode_count; i++) {
+        const struct sim_door *door = &crowd->supernodes[i]->door;
+        sum.dials += door->dials;
+        sum.accepted += door->accepted;
+        sum.lost_syns += door->lost_syns;
+        sum.timed_out += door->timed_out;
+        if (door->waiting_max > sum.waiting_max)
+            sum.waiting_max = door->waiting_max;
+        if (door->per_s_max > sum.per_s_max)
+            sum.per_s_max = door->per_s_max;
+    }
+    return sum;
+}
+
+/* ---- calls ------------------------------------------------------------------------------------
+ */
+
+struct caller {
+    struct crowd *crowd;
+    uint64_t talk_ms;
+    struct sim_call *call;
+};
+
+static void act_hang_up(void *arg)
+{
+    struct caller *caller = arg;
+
+    if (caller->call->call)
+        sim_call_end(caller->call, CALL_NORMAL);
+}
+
+static void act_call(void *arg)
+{
+    struct caller *caller = arg;
+    struct crowd *crowd = caller->crowd;
+    struct sim_node *from = any(crowd, crowd->gateways, crowd->gateway_count), *to;
+    char address[32];
+    int error;
+
+    do {
+        to = any(crowd, crowd->gateways, crowd->gateway_count);
+    } while (to == from && crowd->gateway_count > 1);
+    snprintf(address, sizeof address, "202@%s", to->name);
+    if (from->core)
+        caller->call = sim_call_new(from, address, &error);
+    if (caller->call)
+        world_at(&crowd->world, caller->talk_ms, act_hang_up, caller);
+}
+
+static int compare(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+
+    return a < b ? -1 : a > b;
+}
+
+static struct crowd_calls result(const struct caller *callers, int count)
+{
+    struct crowd_calls calls = {.begun = count};
+    uint64_t *times = core_alloc((size_t)count * sizeof *times);
+    size_t rang = 0;
+
+    for (int i = 0; i < count; i++) {
+        const struct sim_call *call = callers[i].call;
+        calls.answered += call && call->answers > 0;
+        if (call && call->rings > 0)
+            times[rang++] = call->rang_ms - call->start_ms;
+    }
+    calls.failed = count - calls.answered;
+    qsort(times, rang, sizeof *times, compare);
+    if (rang > 0) {
+        calls.ringing_ms[0] = times[rang / 2];
+        calls.ringing_ms[1] = times[rang * 95 / 100];
+        calls.ringing_ms[2] = times[rang * 99 / 100];
+    }
+    free(times);
+    return calls;
+}
+
+struct crowd_calls crowd_call(struct crowd *crowd, int count, uint64_t ms, uint64_t talk_ms)
+{
+    struct caller *callers = core_alloc((size_t)count * sizeof *callers);
+
+    for (int i = 0; i < count; i++) {
+        callers[i] = (struct caller){.crowd = crowd, .talk_ms = talk_ms};
+        world_at(&crowd->world, ms * (uint64_t)i / (uint64_t)count, act_call, &callers[i]);
+    }
+    world_run(&crowd->world, ms + talk_ms + CALL_MAX_MS);
+    struct crowd_calls calls = result(callers, count);
+    free(callers);
+    world_forget_calls(&crowd->world);
+    return calls;
+}
+
+/* ---- what it costs ----------------------------------------------------------------------------
+ */
+
+struct crowd_rate crowd_rate(const struct crowd *crowd)
+{
+    struct crowd_rate rate = {0};
+
+    for (int i = 0; i < crowd->supernode_count; i++) {
+        const struct sim_traffic *traffic = crowd->supernodes[i]->traffic;
+        struct sim_kind in = sim_traffic_sum(traffic->in), out = sim_traffic_sum(traffic->out);
+        double s = (double)(crowd->world.now_ms - traffic->since_ms) / 1000;
+        double frames = (double)(in.frames + out.frames) / s;
+        double bytes = (double)(in.bytes + out.bytes) / s;
+        rate.in_frames += (double)in.frames / s / crowd->supernode_count;
+        rate.out_frames += (double)out.frames / s / crowd->supernode_count;
+        rate.in_bytes += (double)in.bytes / s / crowd->supernode_count;
+        rate.out_bytes += (double)out.bytes / s / crowd->supernode_count;
+        rate.most_frames = frames > rate.most_frames ? frames : rate.most_frames;
+        rate.most_bytes = bytes > rate.most_bytes ? bytes : rate.most_bytes;
+    }
+    return rate;
+}
+
+void crowd_print_kinds(const struct crowd *crowd)
+{
+    for (int body = 0; body < SIM_BODIES; body++) {
+        struct sim_kind in = {0, 0}, out = {0, 0};
+        for (int i = 0; i < crowd->supernode_count; i++) {
+            const struct sim_traffic *traffic = crowd->supernodes[i]->traffic;
+            in.frames += traffic->in[body].frames;
+            in.bytes += traffic->in[body].bytes;
+            out.frames += traffic->out[body].frames;
+            out.bytes += traffic->out[body].bytes;
+        }
+        const char *name = sim_body_name(body);
+        if (in.frames + out.frames > 0)
+            printf("  %-14s in %9llu frames %11llu bytes, out %9llu frames %11llu bytes\n",
+                   name ? name : "?", (unsigned long long)in.frames, (unsigned long long)in.bytes,
+                   (unsigned long long)out.frames, (unsigned long long)out.bytes);
+    }
+}
+
+size_t crowd_core_bytes(struct crowd *crowd, int sample)
+{
+    size_t bytes = 0;
+    int count = 0;
+
+    for (int i = 0; i < crowd->gateway_count && count < sample; i++) {
+        if (!crowd->gateways[i]->core)
+            continue;
+        size_t before = mallinfo2().uordblks;
+        sim_node_silence(crowd->gateways[i]);
+        bytes += before - mallinfo2().uordblks;
+        sim_node_start(crowd->gateways[i]);
+        count++;
+    }
+    return count ? bytes / (size_t)count : 0;
+}
