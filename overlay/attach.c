@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WANTED 2   /* home and standby */
 #define RACE_MAX 3 /* dials at once while nothing is attached */
 /* A link that lasted so long was no failure. */
 #define STABLE_MS 30000
@@ -101,7 +100,7 @@ static int dials_wanted(const struct core *core)
         return 0;
     if (core->is_supernode || staying == 0)
         return RACE_MAX - core->dialling;
-    return WANTED - staying - core->dialling;
+    return HOMES_WANTED - staying - core->dialling;
 }
 
 /* One that said it was full comes after those that did not. */
@@ -163,7 +162,7 @@ static void ask_for_others(struct core *core, uint64_t now_ms)
 /* Is there one that is nearer, or less busy? What comes of it is decided by its Welcome. */
 static void look_for_better(struct core *core, uint64_t now_ms)
 {
-    if (core->is_supernode || core->is_leaving || attach_staying(core) < WANTED)
+    if (core->is_supernode || core->is_leaving || attach_staying(core) < HOMES_WANTED)
         return;
     if (now_ms >= core->better_ms) {
         struct host *host = core->dialling == 0 ? choose_host(core, now_ms) : NULL;
@@ -186,7 +185,7 @@ static void close_surplus(struct peer *peer, const char *why)
 /* Those that are to be left, once others are there or their time is over. */
 static void leave(struct core *core, uint64_t now_ms)
 {
-    bool is_enough = !core->is_supernode && attach_staying(core) >= WANTED;
+    bool is_enough = !core->is_supernode && attach_staying(core) >= HOMES_WANTED;
 
     for (int i = core->upstream_count - 1; i >= 0; i--) {
         struct peer *peer = core->upstream[i];
@@ -372,7 +371,7 @@ static void on_welcome(struct core *core, struct peer *peer, const Sallyport__En
         close_surplus(peer, "attached to it already");
         return;
     }
-    if (attach_staying(core) >= WANTED && !replaces_one(core, peer)) {
+    if (attach_staying(core) >= HOMES_WANTED && !replaces_one(core, peer)) {
         close_surplus(peer, "home and standby are there already");
         return;
     }

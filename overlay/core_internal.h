@@ -209,6 +209,7 @@ void host_list_fill(struct core *core, struct host_list *list, const struct peer
 /* ---- node side (attach.c, publish.c, lookup.c) -------------------------------------------------
  */
 
+#define HOMES_WANTED 2  /* home and standby */
 #define UPSTREAMS_MAX 4 /* two that stay, and those that are being left */
 
 void attach_open(struct core *core);

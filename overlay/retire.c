@@ -12,7 +12,6 @@
 #define STEP_PARTS 50 /* of all clients */
 #define MOVE_MS 15000
 #define RETIRE_MAX_MS 30000
-#define WANTED 2 /* homes of our own, from then on */
 
 /* ---- beginning --------------------------------------------------------------------------------
  */
@@ -50,7 +49,7 @@ void serving_begin(struct core *core)
 
 static void dial_homes(struct core *core)
 {
-    int missing = WANTED - attach_staying(core) - core->dialling;
+    int missing = HOMES_WANTED - attach_staying(core) - core->dialling;
 
     for (int tries = 0; tries < 8 && missing > 0; tries++) {
         int chosen = (int)core_random(core, (uint64_t)core->members->live_count);

@@ -106,7 +106,7 @@ int crowd_wait_standby(struct crowd *crowd, uint64_t ms)
     world_run(&crowd->world, ms);
     for (int i = 0; i < crowd->gateway_count; i++) {
         const struct core *core = crowd->gateways[i]->core;
-        count += core && core->upstream_count == UPSTREAMS_MAX;
+        count += core && attach_staying(core) == HOMES_WANTED;
     }
     return count;
 }
