@@ -93,6 +93,7 @@ static int open_core(struct overlay *overlay, unsigned roles)
     struct core_settings settings = {
         .identity = overlay->identity,
         .roles = roles,
+        .seats = (unsigned)overlay->conf->overlay.seats,
         .address = overlay->listener ? overlay->address : NULL,
         .supernode_count = overlay->conf->overlay.supernode_count,
     };
