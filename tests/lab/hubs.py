@@ -106,6 +106,7 @@ class World:
 
 def watch(world, name, hubs, happen, until=lambda: time.sleep(WATCHED)):
     """Lets it befall these supernodes, watches the calls, and tells what they had of it."""
+    world.traffic.wait_up(len(world.sites) - 1)
     relayed = world.relayed_by(hubs)
     at_ms = now_ms()
     world.traffic.hold(HELD)

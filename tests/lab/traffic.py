@@ -175,6 +175,10 @@ class Traffic:
             return [one for one in self.attempts if one.is_up_by(at_ms - BEGIN_MS) and
                     (one.ended_ms is None or one.ended_ms > at_ms + 2 * END_MS)]
 
+    def wait_up(self, count):
+        """Until so many calls are in progress."""
+        wait_until(lambda: len(self.up_at(now_ms())) >= count, 20, f"{count} calls are up", step=0.1)
+
     def in_setup_at(self, at_ms):
         with self.changed:
             return [one for one in self.attempts if one.dialled_ms < at_ms and
