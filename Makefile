@@ -147,6 +147,7 @@ test: $(O)/.test-packages
 	$(Q)O=$(SAN_O) tests/interop/run
 	$(Q)O=$(O) tests/lab/run quick
 	$(Q)O=$(O) tests/lab/promises voice dies relay setup address --runs 1
+	$(Q)O=$(O) tests/lab/hubs one two restart --runs 1
 test-built: $(O)/sallyport $(UNIT) $(SIM) tools
 	$(Q)tests/run $(UNIT) $(SIM)
 # Those that start threads of their own.
@@ -157,6 +158,7 @@ test-threads: $(THREADED)
 lab: $(O)/sallyport $(O)/.test-packages tools
 	$(Q)O=$(O) tests/lab/run full
 	$(Q)O=$(O) tests/lab/promises
+	$(Q)O=$(O) tests/lab/hubs
 demo: $(O)/sallyport $(O)/.test-packages tools
 	$(Q)O=$(O) tests/lab/demo
 run: $(O)/sallyport

@@ -105,6 +105,14 @@ static void report_clash(struct build *build, const struct bound *later, const s
                    first->key, section_kinds[first->section->id].name, bound_format(first, other));
 }
 
+/* A supernode or relay has UDP open at the number of its listen; so has one that is to become a
+ * supernode, which only counts when the file says so: nobody is refused for a default. */
+static bool is_udp_served(const struct conf *conf, const struct section *overlay)
+{
+    return (conf->overlay.roles & (CONF_ROLE_SUPERNODE | CONF_ROLE_RELAY)) ||
+           (conf->overlay.serve == CONF_SERVE_AUTO && build_has(overlay, "supernode"));
+}
+
 static int collect_bound(const struct build *build, struct bound *list)
 {
     const struct conf *conf = &build->loaded->conf;
@@ -122,8 +130,7 @@ static int collect_bound(const struct build *build, struct bound *list)
                                        conf->sip.listen[i].address, 0, sip, "listen"};
     if (conf->overlay.listen.ss_family)
         list[count++] = (struct bound){false, conf->overlay.listen, 0, overlay, "listen"};
-    if (conf->overlay.listen.ss_family && conf->overlay.udp &&
-        (conf->overlay.roles & (CONF_ROLE_SUPERNODE | CONF_ROLE_RELAY)))
+    if (conf->overlay.listen.ss_family && conf->overlay.udp && is_udp_served(conf, overlay))
         list[count++] = (struct bound){true, conf->overlay.listen, 0, overlay, "listen"};
     if (conf->admin.listen.ss_family)
         list[count++] = (struct bound){false, conf->admin.listen, 0, admin, "listen"};
@@ -207,6 +214,22 @@ static bool is_any_given(const struct section *section)
     return false;
 }
 
+static void check_serving(struct build *build, const struct section *section,
+                          const struct conf_overlay *overlay)
+{
+    bool is_given = build_has(section, "supernode");
+
+    if (overlay->serve == CONF_SERVE_NEVER && (overlay->roles & CONF_ROLE_SUPERNODE))
+        messages_error(&build->outline->messages, section->source, build_line(section, "supernode"),
+                       "overlay: supernode is \"never\", but roles has supernode; remove one of "
+                       "the two");
+    if (overlay->serve == CONF_SERVE_ALWAYS && !build_has(section, "listen"))
+        messages_error(&build->outline->messages, section->source,
+                       build_line(section, is_given ? "supernode" : "roles"),
+                       "overlay: %s, but there is no listen; add listen = \"0.0.0.0:443\"",
+                       is_given ? "supernode is \"always\"" : "roles has supernode");
+}
+
 static void check_overlay(struct build *build)
 {
     const struct conf_overlay *overlay = &build->loaded->conf.overlay;
@@ -214,10 +237,7 @@ static void check_overlay(struct build *build)
 
     if (!section)
         return;
-    if ((overlay->roles & CONF_ROLE_SUPERNODE) && !build_has(section, "listen"))
-        messages_error(&build->outline->messages, section->source, build_line(section, "roles"),
-                       "overlay: roles has supernode, but there is no listen; add listen = "
-                       "\"0.0.0.0:443\"");
+    check_serving(build, section, overlay);
     if (!has_enrolment(build) && is_any_given(section))
         messages_error(&build->outline->messages, section->source, section->line,
                        "section overlay needs a realm; add realm { enrolment = \"FILE\" }");

@@ -114,13 +114,22 @@ enum conf_role {
     CONF_ROLE_CLIENT = 8
 };
 
+/* Whether a node serves others as their supernode. */
+enum conf_serve {
+    CONF_SERVE_AUTO,   /* when the realm needs one more and invites it */
+    CONF_SERVE_ALWAYS, /* as long as it runs; then `roles` has CONF_ROLE_SUPERNODE, else not */
+    CONF_SERVE_NEVER
+};
+
 struct conf_overlay {
     struct sockaddr_storage listen;   /* ss_family 0: do not listen */
     char *advertise;                  /* "host:port" told to others; NULL: the listen address */
     char *supernodes[CONF_LISTS_MAX]; /* "host:port", in addition to the enrolment's */
     int supernode_count;
-    char *proxy;                 /* "host:port" of an HTTP CONNECT proxy; NULL: none */
-    unsigned roles;              /* of enum conf_role */
+    char *proxy;    /* "host:port" of an HTTP CONNECT proxy; NULL: none */
+    unsigned roles; /* of enum conf_role */
+    enum conf_serve serve;
+    int seats;                   /* nodes that it holds as supernode; 0: default, as it serves */
     bool udp;                    /* try UDP for media between nodes */
     uint16_t udp_port;           /* of worker 0, +1 per worker; 0: any */
     bool relay_only;             /* never show own addresses to peers */

@@ -31,6 +31,20 @@ static void fill_defaults(enum section_id id, void *base)
         fill_default(&section_kinds[id].settings[i], base);
 }
 
+/* Serving is always, when `supernode` or, without that, `roles` says so: then both do. Where they
+ * contradict each other both are left for check.c. */
+static void complete_serving(const struct section *section, struct conf_overlay *overlay)
+{
+    bool is_given = section && build_has(section, "supernode");
+
+    if (!is_given && (overlay->roles & CONF_ROLE_SUPERNODE))
+        overlay->serve = CONF_SERVE_ALWAYS;
+    if (overlay->serve == CONF_SERVE_ALWAYS)
+        overlay->roles |= CONF_ROLE_SUPERNODE;
+    if (overlay->serve == CONF_SERVE_AUTO)
+        overlay->roles &= ~(unsigned)CONF_ROLE_SUPERNODE;
+}
+
 /* Defaults that depend on other settings. */
 static int complete(struct build *build, struct conf *conf)
 {
@@ -46,6 +60,7 @@ static int complete(struct build *build, struct conf *conf)
             address_parse("0.0.0.0:5060", &conf->sip.listen[i].address);
         conf->sip.listen_count = 2;
     }
+    complete_serving(build ? build_section(build, SECTION_OVERLAY) : NULL, &conf->overlay);
     return 0;
 }
 

@@ -37,6 +37,8 @@ static const struct setting overlay[] = {
     CONF("proxy", value_proxy, overlay.proxy, ),
     CONF("roles", value_roles, overlay.roles, .list = true, .may_be_empty = true,
          .fallback = "gateway"),
+    CONF("supernode", value_serve, overlay.serve, ),
+    CONF("seats", value_int, overlay.seats, LIMITS(1, 1000000), ),
     CONF("udp", value_bool, overlay.udp, .fallback = "true"),
     CONF("udp_port", value_port, overlay.udp_port, .fallback = "any"),
     CONF("trust", value_sites, overlay, .list = true, .may_be_empty = true, .fallback = "*"),

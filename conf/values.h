@@ -49,6 +49,7 @@ value_parse value_sites;      /* in struct conf_overlay: trust and its count */
 value_parse value_listens;    /* in struct conf_sip: listen and its count */
 value_parse value_codecs;     /* struct codec_list */
 value_parse value_roles;      /* unsigned, of enum conf_role */
+value_parse value_serve;      /* enum conf_serve */
 value_parse value_digests;    /* unsigned, of enum conf_digest */
 value_parse value_port_range; /* in struct conf_media: port_min and port_max */
 

@@ -1,4 +1,4 @@
-/* Values that are lists of known words: codecs, roles, digests. */
+/* Values of known words, one or a list: codecs, roles, digests, when to serve. */
 #include "conf/settings.h"
 #include "conf/suggest.h"
 #include "conf/values.h"
@@ -17,6 +17,12 @@ static const struct word roles[] = {
     {"supernode", CONF_ROLE_SUPERNODE},
     {"relay", CONF_ROLE_RELAY},
     {"client", CONF_ROLE_CLIENT},
+};
+
+static const char *const serves[] = {
+    [CONF_SERVE_AUTO] = "auto",
+    [CONF_SERVE_ALWAYS] = "always",
+    [CONF_SERVE_NEVER] = "never",
 };
 
 static const struct word digests[] = {
@@ -93,4 +99,19 @@ void value_roles(const struct value *value, void *field)
 void value_digests(const struct value *value, void *field)
 {
     set_words(value, digests, COUNT(digests), "digest", field);
+}
+
+void value_serve(const struct value *value, void *field)
+{
+    const char *text = value->texts[0];
+    char shown[VALUE_SHOWN_MAX], remedy[SUGGEST_TEXT_MAX];
+
+    for (int i = 0; i < COUNT(serves); i++) {
+        if (strcasecmp(text, serves[i]) == 0) {
+            *(enum conf_serve *)field = (enum conf_serve)i;
+            return;
+        }
+    }
+    value_error(value, "\"%s\" does not say when; %s", value_shown(shown, text),
+                suggest_remedy(remedy, text, serves, COUNT(serves)));
 }

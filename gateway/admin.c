@@ -27,6 +27,7 @@ static const struct {
 } pages[] = {
     {"/status", report_status},
     {"/calls", report_calls},
+    {"/nodes", report_nodes},
 };
 
 static enum MHD_Result reply(struct MHD_Connection *connection, unsigned status, json_t *body)
@@ -99,9 +100,10 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
             return reply(connection, MHD_HTTP_OK, pages[i].report(admin->gateway));
     if (is_journal(url, id))
         return reply_journal(admin, connection, id);
-    return reply(connection, MHD_HTTP_NOT_FOUND,
-                 json_pack("{s:s}", "error",
-                           "no such page; there are /status, /calls and /calls/ID/journal"));
+    return reply(
+        connection, MHD_HTTP_NOT_FOUND,
+        json_pack("{s:s}", "error",
+                  "no such page; there are /status, /calls, /nodes and /calls/ID/journal"));
 }
 
 /* ---- in the loop

@@ -18,6 +18,7 @@ int command_realm(int argc, char **argv);
 int command_call(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_calls(int argc, char **argv);
+int command_nodes(int argc, char **argv);
 int command_why(int argc, char **argv);
 
 /* Prints a help page on stdout; returns 0. */

@@ -19,6 +19,7 @@ static const char common_help[] =
     "Exit status 0: it answered; 1: it did not.\n\n"
     "examples: sallyport status -c /etc/sallyport/sallyport.conf\n"
     "          sallyport calls --json | jq '.ended[0]'\n"
+    "          sallyport nodes --json | jq '.nodes[].address'\n"
     "          sallyport why 3fa9\n";
 
 struct reply {
@@ -122,4 +123,37 @@ int command_ask_options(int argc, char **argv, const char *help, struct command_
             return command_bad_option(argv[0]);
         }
     return -1;
+}
+
+/* ---- pages ------------------------------------------------------------------------------------
+ */
+
+const char *command_text(const json_t *object, const char *key)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+    return value ? value : "-";
+}
+
+long long command_number(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+int command_ask_page(const struct command_page *page, int argc, char **argv)
+{
+    struct command_ask ask;
+    int status = command_ask_options(argc, argv, page->help, &ask);
+    if (status >= 0)
+        return status;
+    if (optind < argc)
+        return command_misuse(page->name, "'%s' is one word too many", argv[optind]);
+    json_t *json = command_ask(ask.address, page->path);
+    if (!json)
+        return COMMAND_FAILED;
+    if (ask.is_json)
+        command_print_json(json);
+    else
+        page->tell(json);
+    json_decref(json);
+    return 0;
 }

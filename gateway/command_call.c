@@ -236,6 +236,7 @@ static struct conf *client_conf(const struct client *client)
     }
     /* Who only calls does not publish the enrolment's names: they would draw the site's calls. */
     conf->overlay.roles = client->answer ? CONF_ROLE_CLIENT | CONF_ROLE_GATEWAY : 0;
+    conf->overlay.serve = CONF_SERVE_NEVER;
     return conf;
 }
 

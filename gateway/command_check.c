@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char help[] =
     "usage: sallyport check -c FILE\n\n"
@@ -46,6 +47,30 @@ static void print_sip(const struct conf *conf)
     printf("\n");
 }
 
+/* In the words of overlay_enrolment_check. */
+static bool is_granted(const char *grants, const char *role)
+{
+    const char *roles = strstr(grants, "\nroles:"), *found = roles ? strstr(roles, role) : NULL;
+    return found && found < strchrnul(roles + 1, '\n');
+}
+
+static void print_serving(const struct conf_overlay *overlay, const char *grants)
+{
+    static const int always_seats = 20000, invited_seats = 2000;
+    bool is_always = overlay->serve == CONF_SERVE_ALWAYS;
+    int seats = overlay->seats ? overlay->seats : is_always ? always_seats : invited_seats;
+    if (overlay->serve == CONF_SERVE_NEVER)
+        printf("as supernode: never\n");
+    else if (!is_granted(grants, " supernode"))
+        printf("as supernode: never (its certificate does not grant the role supernode)\n");
+    else if (overlay->listen.ss_family == 0)
+        printf("as supernode: never (no overlay.listen)\n");
+    else
+        printf("as supernode: %s, up to %d nodes\n",
+               is_always ? "always" : "when the realm needs one more and others can reach it",
+               seats);
+}
+
 static int check(const struct conf *conf)
 {
     char text[ADDRESS_TEXT_MAX], why[256];
@@ -58,6 +83,7 @@ static int check(const struct conf *conf)
             return COMMAND_FAILED;
         }
         printf("%s", grants);
+        print_serving(&conf->overlay, grants);
         free(grants);
     } else {
         printf("overlay: none (no realm.enrolment): calls stay inside the site\n");

@@ -20,27 +20,17 @@ static const char calls_help[] =
 /* ---- telling
  * ---------------------------------------------------------------------------------------- */
 
-static const char *text(const json_t *object, const char *key)
-{
-    const char *value = json_string_value(json_object_get(object, key));
-    return value ? value : "-";
-}
-
-static long long number(const json_t *object, const char *key)
-{
-    return json_integer_value(json_object_get(object, key));
-}
-
 static void tell_relaying(const json_t *relaying)
 {
     const char *why;
     json_t *count;
     if (json_is_null(relaying))
         return;
-    printf("relaying   %lld tunnels, load %lld %%, %lld packets", number(relaying, "tunnels"),
-           number(relaying, "load_percent"), number(relaying, "packets"));
-    if (number(relaying, "over_cap"))
-        printf(", %lld dropped over the cap", number(relaying, "over_cap"));
+    printf("relaying   %lld tunnels, load %lld %%, %lld packets",
+           command_number(relaying, "tunnels"), command_number(relaying, "load_percent"),
+           command_number(relaying, "packets"));
+    if (command_number(relaying, "over_cap"))
+        printf(", %lld dropped over the cap", command_number(relaying, "over_cap"));
     json_object_foreach(json_object_get(relaying, "refused"), why,
                         count) if (json_integer_value(count) > 0)
         printf(", %lld binds refused: %s", (long long)json_integer_value(count), why);
@@ -55,63 +45,68 @@ static void tell_overlay(const json_t *overlay)
         printf("overlay    none: calls stay inside the site\n");
         return;
     }
-    time_t expires_s = (time_t)number(overlay, "certificate_expires_at_s");
+    time_t expires_s = (time_t)command_number(overlay, "certificate_expires_at_s");
     struct tm tm;
     char until[16];
     strftime(until, sizeof until, "%Y-%m-%d", gmtime_r(&expires_s, &tm));
-    printf("site       %s, node %s, enrolled until %s\n", text(overlay, "site"),
-           text(overlay, "node"), until);
+    printf("site       %s, node %s, enrolled until %s\n", command_text(overlay, "site"),
+           command_text(overlay, "node"), until);
     if (!json_is_true(json_object_get(overlay, "attached")))
-        printf("supernode  NONE: %s\n", text(overlay, "last_error"));
-    json_array_foreach(json_object_get(overlay, "supernodes"), i, supernode) printf(
-        "supernode  %-21s %s, round trip %.1f ms, attached %.0f s\n", text(supernode, "address"),
-        text(supernode, "kind"), (double)number(supernode, "round_trip_us") / 1000,
-        (double)number(supernode, "since_ms") / 1000);
+        printf("supernode  NONE: %s\n", command_text(overlay, "last_error"));
+    json_array_foreach(json_object_get(overlay, "supernodes"), i, supernode)
+        printf("supernode  %-21s %s, round trip %.1f ms, attached %.0f s\n",
+               command_text(supernode, "address"), command_text(supernode, "kind"),
+               (double)command_number(supernode, "round_trip_us") / 1000,
+               (double)command_number(supernode, "since_ms") / 1000);
     const json_t *reachability = json_object_get(overlay, "reachability");
-    printf("reachable  %s: %s\n", text(reachability, "class"), text(reachability, "reason"));
+    printf("reachable  %s: %s\n", command_text(reachability, "class"),
+           command_text(reachability, "reason"));
     if (json_is_true(json_object_get(reachability, "udp_blocked")))
         printf("WARNING    no UDP: media goes over TCP, and is late whenever packets are lost; let "
                "UDP out of the firewall\n");
-    if (number(overlay, "clients") || number(overlay, "tunnels"))
+    if (command_number(overlay, "clients") || command_number(overlay, "tunnels"))
         printf("serving    %lld nodes, %lld records, %lld relay tunnels\n",
-               number(overlay, "clients"), number(overlay, "records"), number(overlay, "tunnels"));
+               command_number(overlay, "clients"), command_number(overlay, "records"),
+               command_number(overlay, "tunnels"));
     tell_relaying(json_object_get(overlay, "relaying"));
-    printf("refused    %lld connections, %lld malformed frames\n", number(overlay, "refused"),
-           number(overlay, "malformed"));
+    printf("refused    %lld connections, %lld malformed frames\n",
+           command_number(overlay, "refused"), command_number(overlay, "malformed"));
 }
 
 static void tell_status(const json_t *status)
 {
     size_t i;
     json_t *binding, *sip = json_object_get(status, "sip");
-    printf("sallyport  %s, up %.0f s, %lld calls now, %lld in all\n", text(status, "version"),
-           (double)number(status, "up_ms") / 1000, number(status, "calls"),
-           number(status, "calls_total"));
+    printf("sallyport  %s, up %.0f s, %lld calls now, %lld in all\n",
+           command_text(status, "version"), (double)command_number(status, "up_ms") / 1000,
+           command_number(status, "calls"), command_number(status, "calls_total"));
     tell_overlay(json_object_get(status, "overlay"));
     if (!json_is_object(sip))
         return;
     json_array_foreach(json_object_get(sip, "bindings"), i, binding)
-        printf("phone      %-8s %s/%s for %lld s, %s\n", text(binding, "phone"),
-               text(binding, "transport"), text(binding, "source"), number(binding, "expires_s"),
-               text(binding, "user_agent"));
+        printf("phone      %-8s %s/%s for %lld s, %s\n", command_text(binding, "phone"),
+               command_text(binding, "transport"), command_text(binding, "source"),
+               command_number(binding, "expires_s"), command_text(binding, "user_agent"));
     if (json_array_size(json_object_get(sip, "bindings")) == 0)
         printf("phone      none is registered\n");
     printf("SIP        %lld requests, %lld malformed, %lld failed log-ins\n",
-           number(sip, "requests"), number(sip, "malformed"), number(sip, "auth_failures"));
+           command_number(sip, "requests"), command_number(sip, "malformed"),
+           command_number(sip, "auth_failures"));
 }
 
 static void tell_leg(const json_t *leg)
 {
     printf("    %-20s %-6s %6lld in %6lld out, %lld lost, %lld late, jitter %.1f ms, "
            "first voice %lld ms\n",
-           text(leg, "name"), text(leg, "codec"), number(leg, "packets_in"),
-           number(leg, "packets_out"), number(leg, "lost"), number(leg, "late"),
-           (double)number(leg, "jitter_us") / 1000, number(leg, "first_voice_ms"));
+           command_text(leg, "name"), command_text(leg, "codec"), command_number(leg, "packets_in"),
+           command_number(leg, "packets_out"), command_number(leg, "lost"),
+           command_number(leg, "late"), (double)command_number(leg, "jitter_us") / 1000,
+           command_number(leg, "first_voice_ms"));
 }
 
 static const char *clock_of(const json_t *call, char when[32])
 {
-    time_t time_s = (time_t)number(call, "time_s");
+    time_t time_s = (time_t)command_number(call, "time_s");
     struct tm tm;
     when[0] = '\0';
     strftime(when, 32, "%H:%M:%S", localtime_r(&time_s, &tm));
@@ -124,17 +119,17 @@ static void tell_ended(const json_t *call)
     size_t i;
     json_t *leg;
     const json_t *legs = json_object_get(call, "legs");
-    printf("%s %s  %s -> %s: %s", clock_of(call, when), text(call, "id"),
-           text(json_array_get(legs, 0), "name"), text(json_array_get(legs, 1), "name"),
-           text(call, "reason"));
-    if (number(call, "talk_ms") == 0) {
-        printf(" (%s)\n", text(call, "text"));
+    printf("%s %s  %s -> %s: %s", clock_of(call, when), command_text(call, "id"),
+           command_text(json_array_get(legs, 0), "name"),
+           command_text(json_array_get(legs, 1), "name"), command_text(call, "reason"));
+    if (command_number(call, "talk_ms") == 0) {
+        printf(" (%s)\n", command_text(call, "text"));
         return;
     }
-    printf(", answered after %lld ms, talked %.1f s, %s%s\n", number(call, "answer_ms"),
-           (double)number(call, "talk_ms") / 1000,
+    printf(", answered after %lld ms, talked %.1f s, %s%s\n", command_number(call, "answer_ms"),
+           (double)command_number(call, "talk_ms") / 1000,
            json_is_string(json_object_get(call, "path")) ? "by " : "inside the site",
-           json_is_string(json_object_get(call, "path")) ? text(call, "path") : "");
+           json_is_string(json_object_get(call, "path")) ? command_text(call, "path") : "");
     json_array_foreach(legs, i, leg) tell_leg(leg);
 }
 
@@ -142,8 +137,9 @@ static void tell_refused(const json_t *invite)
 {
     char when[32];
     printf("%s %s  %s -> %s: from %s, %lld times, answered %lld\n", clock_of(invite, when),
-           text(invite, "id"), text(invite, "from"), text(invite, "to"), text(invite, "source"),
-           number(invite, "times"), number(invite, "sip_status"));
+           command_text(invite, "id"), command_text(invite, "from"), command_text(invite, "to"),
+           command_text(invite, "source"), command_number(invite, "times"),
+           command_number(invite, "sip_status"));
 }
 
 static void tell_calls(const json_t *calls)
@@ -152,9 +148,10 @@ static void tell_calls(const json_t *calls)
     const json_t *refused = json_object_get(calls, "refused");
     json_t *call, *live = json_object_get(calls, "live"), *ended = json_object_get(calls, "ended");
     printf("%zu calls in progress\n", json_array_size(live));
-    json_array_foreach(live, i, call) printf(
-        "%s  %s -> %s: %s, %.0f s, %s\n", text(call, "id"), text(call, "from"), text(call, "to"),
-        text(call, "state"), (double)number(call, "talk_ms") / 1000, text(call, "path"));
+    json_array_foreach(live, i, call)
+        printf("%s  %s -> %s: %s, %.0f s, %s\n", command_text(call, "id"),
+               command_text(call, "from"), command_text(call, "to"), command_text(call, "state"),
+               (double)command_number(call, "talk_ms") / 1000, command_text(call, "path"));
     printf("the last %zu that ended\n", json_array_size(ended));
     json_array_foreach(ended, i, call) tell_ended(call);
     if (json_array_size(refused) > 0)
@@ -167,38 +164,14 @@ static void tell_calls(const json_t *calls)
 /* ---- the two commands
  * --------------------------------------------------------------------------------- */
 
-struct page {
-    const char *name, *path, *help;
-    void (*tell)(const json_t *json);
-};
-
-static int run_page(const struct page *page, int argc, char **argv)
-{
-    struct command_ask ask;
-    int status = command_ask_options(argc, argv, page->help, &ask);
-    if (status >= 0)
-        return status;
-    if (optind < argc)
-        return command_misuse(page->name, "'%s' is one word too many", argv[optind]);
-    json_t *json = command_ask(ask.address, page->path);
-    if (!json)
-        return COMMAND_FAILED;
-    if (ask.is_json)
-        command_print_json(json);
-    else
-        page->tell(json);
-    json_decref(json);
-    return 0;
-}
-
 int command_status(int argc, char **argv)
 {
-    static const struct page page = {"status", "/status", status_help, tell_status};
-    return run_page(&page, argc, argv);
+    static const struct command_page page = {"status", "/status", status_help, tell_status};
+    return command_ask_page(&page, argc, argv);
 }
 
 int command_calls(int argc, char **argv)
 {
-    static const struct page page = {"calls", "/calls", calls_help, tell_calls};
-    return run_page(&page, argc, argv);
+    static const struct command_page page = {"calls", "/calls", calls_help, tell_calls};
+    return command_ask_page(&page, argc, argv);
 }

@@ -16,6 +16,7 @@ static const struct {
     {"call", command_call, "call, or answer, as a node without any SIP phone"},
     {"status", command_status, "show a running node: supernodes, phones, counters"},
     {"calls", command_calls, "show calls in progress and the last ones that ended"},
+    {"nodes", command_nodes, "show the realm as a running node sees it: its supernodes, seats"},
     {"why", command_why, "tell what happened to a call, and what to make of it"},
 };
 #define COMMANDS (sizeof commands / sizeof *commands)

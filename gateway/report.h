@@ -8,6 +8,7 @@ struct gateway;
 
 json_t *report_status(struct gateway *gateway);
 json_t *report_calls(struct gateway *gateway);
+json_t *report_nodes(struct gateway *gateway);
 /* The journal of the call whose id begins so, or of the "last". *error: 0, -ENOENT, or -EEXIST when
  * several are meant; then an object that says so is returned. */
 json_t *report_journal(struct gateway *gateway, const char *id, int *error);

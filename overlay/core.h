@@ -195,5 +195,10 @@ void core_status(const struct core *core, struct overlay_status *status);
 void core_each_supernode(const struct core *core,
                          void (*each)(void *ctx, const struct overlay_supernode *supernode),
                          void *ctx);
+void core_each_node(const struct core *core,
+                    void (*each)(void *ctx, const struct overlay_node *node), void *ctx);
+/* Adds up the supernodes, seats and clients; `realm` is zeroed by the caller, who knows the rest.
+ */
+void core_realm_state(const struct core *core, struct overlay_realm *realm);
 
 #endif

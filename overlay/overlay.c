@@ -93,6 +93,7 @@ static int open_core(struct overlay *overlay, unsigned roles)
     struct core_settings settings = {
         .identity = overlay->identity,
         .roles = roles,
+        .seats = (unsigned)overlay->conf->overlay.seats,
         .address = overlay->listener ? overlay->address : NULL,
         .supernode_count = overlay->conf->overlay.supernode_count,
     };
@@ -260,12 +261,18 @@ static void close_parts(struct overlay *overlay)
     overlay_let_go(overlay); /* all have been asked */
 }
 
+static bool is_relaying(const struct overlay *overlay)
+{
+    return overlay->relay && relay_tunnel_count(overlay->relay) > 0;
+}
+
 static void on_leave(uv_timer_t *timer)
 {
     struct overlay *overlay = timer->data;
     uint64_t since_ms = overlay_now_ms() - overlay->leave_since_ms;
 
-    if (since_ms < LEAVE_MIN_MS || (since_ms < LEAVE_MAX_MS && links_queued(overlay->links) > 0))
+    if (since_ms < (is_relaying(overlay) ? RELAY_LEAVE_MS : LEAVE_MIN_MS) ||
+        (since_ms < LEAVE_MAX_MS && links_queued(overlay->links) > 0))
         return;
     close_parts(overlay);
 }
@@ -279,6 +286,8 @@ void overlay_close(struct overlay *overlay, void (*on_closed)(void *ctx), void *
     close_listener(overlay);
     overlay_hosts_save(overlay);
     core_leave(overlay->core);
+    if (overlay->relay)
+        relay_leave(overlay->relay);
     uv_timer_start(&overlay->leave, on_leave, LEAVE_STEP_MS, LEAVE_STEP_MS);
 }
 

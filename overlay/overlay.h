@@ -228,6 +228,38 @@ void overlay_each_supernode(const struct overlay *overlay,
                             void (*each)(void *ctx, const struct overlay_supernode *supernode),
                             void *ctx);
 
+/* A supernode of the realm, as this node sees it. */
+struct overlay_node {
+    char address[ADDRESS_TEXT_MAX];
+    char node[2 * OVERLAY_NODE_ID_BYTES + 1]; /* "": not known */
+    char site[OVERLAY_NAME_MAX];              /* "": not known */
+    bool is_self, is_home, is_standby;
+    bool is_linked;          /* we hold a connection to it */
+    bool is_down;            /* was known, does not answer */
+    bool is_leaving;         /* moves its clients away */
+    bool is_invited;         /* serves while the realm needs it */
+    unsigned version;        /* of the protocol; 0: not known */
+    unsigned seats, clients; /* 0 seats: not known */
+    unsigned records;        /* of the directory that it keeps; as it said last */
+    unsigned share;         /* per mille of all names that it keeps, by the membership as we see it;
+                               0 when we are no supernode */
+    uint32_t round_trip_us; /* 0: not known */
+    uint64_t heard_ms;      /* how long ago it said something of itself; UINT64_MAX: never */
+};
+void overlay_each_node(const struct overlay *overlay,
+                       void (*each)(void *ctx, const struct overlay_node *node), void *ctx);
+/* What the network needs, as this node sees it. */
+struct overlay_realm {
+    unsigned supernodes;     /* that live */
+    unsigned seats, clients; /* of all of them */
+    unsigned reserve;        /* seats that would be left if the 30 % with the most went at once */
+    bool is_short;           /* reserve < clients: nodes are invited */
+    const char *serving; /* of ourselves, in words: "always", "invited", "willing: …", "no: its
+                            certificate does not grant the role supernode", … */
+    uint64_t revocation; /* number of the newest revocation list; 0: none */
+};
+void overlay_realm_state(const struct overlay *overlay, struct overlay_realm *realm);
+
 /* ---- realms, offline (`sallyport realm …`) -----------------------------------------------------
  */
 

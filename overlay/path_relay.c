@@ -18,6 +18,8 @@
 
 /* For each per cent of load, squared: a relay that is full counts as one that is 100 ms away. */
 #define PENALTY_US 10
+/* Any other relay is better than one that leaves. */
+#define LEAVING_US 60000000
 
 struct relay_way {
     struct path_way way; /* first */
@@ -47,10 +49,24 @@ static int relay_send(struct path_way *way, const uint8_t *packet, size_t bytes)
     return bundle_send(&relay->bundle, packet, bytes);
 }
 
+/* It still forwards for a moment: time to take another, if there is one. */
+static void on_leaving(struct relay_way *relay)
+{
+    struct path *path = relay->way.path;
+
+    relay->way.penalty_us = LEAVING_US;
+    path_live_note(path, "leg", "relay %s: about to leave", relay->address);
+    path_choice_make(path, "the relay is about to leave");
+}
+
 static void on_packet(void *ctx, uint8_t *packet, size_t bytes)
 {
     struct path_way *way = &((struct relay_way *)ctx)->way;
 
+    if (bytes == 0) {
+        on_leaving(ctx);
+        return;
+    }
     path_worker_receive(way->path->worker, way, NULL, packet, bytes);
 }
 

@@ -246,6 +246,15 @@ static void on_timer_closed(uv_handle_t *handle)
     let_go(relay);
 }
 
+void relay_leave(struct relay *relay)
+{
+    for (int i = 0; i < relay->worker_count; i++) {
+        struct relay_worker *worker = &relay->workers[i];
+        worker->leave.run = relay_worker_leave;
+        path_post_send(worker->to_worker, &worker->leave);
+    }
+}
+
 void relay_close(struct relay *relay, void (*on_closed)(void *ctx), void *ctx)
 {
     relay->on_closed = on_closed;

@@ -37,6 +37,10 @@ struct relay_settings {
     unsigned idle_s;       /* a tunnel through which nothing goes is dropped after; 0: 60 */
 };
 int relay_open(const struct relay_settings *settings, struct relay **relay);
+/* Tells all ends that it is about to leave, so that they take another relay while this one still
+ * forwards; relay_close is to follow RELAY_LEAVE_MS later. */
+#define RELAY_LEAVE_MS 400
+void relay_leave(struct relay *relay);
 /* Closes all connections, reports (at most about 1 s). */
 void relay_close(struct relay *relay, void (*on_closed)(void *ctx), void *ctx);
 /* Takes the connection (and frees it in the end). May be called from inside the stream's on_up. */

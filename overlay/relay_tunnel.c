@@ -50,6 +50,8 @@ void relay_tunnel_forward(struct relay_end *from, const uint8_t *packet, size_t 
     uint64_t now_ms = uv_now(worker->loop);
     bool by_udp = relay_udp_is_preferred(to);
 
+    if (bytes == 0)
+        return; /* it would look as if we were leaving */
     from->wanted_bytes += bytes;
     if (!by_udp && bundle_count(&to->bundle) == 0) {
         relay_count(worker, RELAY_MISSING, 1);
@@ -280,6 +282,20 @@ void relay_worker_start(struct path_letter *letter)
         uv_timer_start(&worker->share, on_share, SHARE_MS, SHARE_MS);
     if (settings->udp_port)
         udp_port_handle(settings->udp_port, worker->index, relay_udp_receive, worker);
+}
+
+/* An empty packet says it. An end that has no connection learns of it as of any failure. */
+void relay_worker_leave(struct path_letter *letter)
+{
+    struct relay_worker *worker =
+        (struct relay_worker *)((char *)letter - offsetof(struct relay_worker, leave));
+    struct relay_tunnel *tunnel, *next;
+
+    HASH_ITER(hh, worker->tunnels, tunnel, next)
+    {
+        for (int i = 0; i < 2; i++)
+            bundle_send(&tunnel->ends[i].bundle, (const uint8_t *)"", 0);
+    }
 }
 
 static void leave(struct relay_worker *worker)

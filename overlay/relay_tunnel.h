@@ -41,7 +41,7 @@ struct relay_worker {
     atomic_ullong figure[RELAY_FIGURES]; /* written by the worker only */
     atomic_uint busy_ends; /* that sent something lately: the worker's part of the relay's cap */
     struct path_post *to_worker; /* control thread */
-    struct path_letter start, stop;
+    struct path_letter start, leave, stop;
 
     /* worker */
     uv_loop_t *loop;
@@ -72,6 +72,7 @@ static inline void relay_count(struct relay_worker *worker, enum relay_figure fi
 
 /* All on the worker: letters of the control thread. */
 void relay_worker_start(struct path_letter *letter);
+void relay_worker_leave(struct path_letter *letter);
 void relay_worker_stop(struct path_letter *letter); /* comes back as relay_on_stopped */
 void relay_worker_arrive(struct path_letter *letter);
 

@@ -9,6 +9,7 @@ import time
 
 from lab import Failure, netlab
 from rig import wait_until
+from table import Row
 from talk import Talk, now_ms
 
 LINE_MS = 10  # one way, of each site's line to the internet: a relayed round trip takes 4 of them
@@ -16,32 +17,6 @@ LINE = f"both delay={LINE_MS}"
 TRIP_MS = 4 * LINE_MS
 TALK = 1.2  # seconds before it happens
 IDLE_S = 60
-
-
-class Row:
-    """A promise. `limit` is the most (least: the least) that is promised, None: only told; for all
-    runs, or with p95 for 95 % of them."""
-
-    def __init__(self, text, unit="ms", limit=None, least=False, p95=False):
-        self.text, self.unit, self.limit = text, unit, limit
-        self.least, self.p95, self.values = least, p95, []
-
-    def is_kept(self):
-        """By the worst run, or where it is promised so by the 95th percentile."""
-        judged = self.percentile(0.95) if self.p95 else self.worst()
-        if self.limit is None:
-            return True
-        return judged >= self.limit if self.least else judged <= self.limit
-
-    def worst(self):
-        return self.percentile(1)
-
-    def percentile(self, share):
-        """From the good end; what could not be measured is the worst."""
-        bad = float("-inf") if self.least else float("inf")
-        values = sorted((bad if value != value else value for value in self.values),
-                        reverse=self.least)
-        return values[min(len(values) - 1, int(share * len(values)))]
 
 
 ROWS = {

@@ -54,11 +54,12 @@ class Site:
     """A gateway in a namespace of its own, and its phone.
 
     `kind` is "open" (a public host), a type of router (see netlab), or "lan": a host in the LAN of
-    the site `beside`. With `line` its line to the internet is netemu's from the beginning.
+    the site `beside`. With `line` its line to the internet is netemu's from the beginning. Its
+    certificate grants `granted`, where that is more than its `roles`.
     """
 
     def __init__(self, lab, name, kind, number, beside=None, line=None, phones=("10",),
-                 media_extra="", overlay_extra=""):
+                 media_extra="", overlay_extra="", roles=("gateway",), granted=None):
         self.lab, self.name, self.kind, self.number = lab, name, kind, number
         if kind == "open":
             netlab("host", name, 20 + number)
@@ -77,7 +78,7 @@ class Site:
         self.freq = 400 + 40 * number
         self.phone = None
         self.gateway = Sallyport(
-            lab.rig, name, lab.realm.enrol(name), roles=("gateway",), phones=phones,
+            lab.rig, name, lab.realm.enrol(name, roles=granted or roles), roles=roles, phones=phones,
             listen="0.0.0.0:443" if kind == "open" else None, address=self.phones_address,
             netns="sp-" + name, sip_port=5060, media_ports=40, media_extra=media_extra,
             overlay_extra=overlay_extra, routes={"sites": ROUTE})

@@ -8,7 +8,9 @@ Registers, then obeys lines on its standard input and answers with lines of JSON
   call TARGET    "ringing", "answered" (or "failed") when it is
   answer         answers the call that has been announced by "incoming"
   recent         "recent": how many frames have come in the last half second
-  hangup         "report": all frames sent and heard; ends the call
+  hangup         "report": all frames sent and heard, and whether the other side has ended the call
+                 (a caller's was lost, then); ends the call
+  cancel         takes a call back that was not answered: "failed" when that is done
   drop           forgets the call without a word
 
 Every 20 ms it sends a frame of PCMA that carries its number and the time, and notes when those of
@@ -68,11 +70,19 @@ class Probe(Phone):
 
     def __init__(self, *args, **more):
         super().__init__(*args, **more)
-        self.current, self.invite, self.task = None, None, None
+        self.current, self.invite, self.task, self.invited = None, None, None, ""
+
+    def send(self, text):
+        if text.startswith("INVITE "):
+            self.invited = text
+        super().send(text)
 
     async def take_invite(self, invite):
         if invite.get("call-id") in self.calls:
             return  # retransmitted
+        if self.current:
+            self.reply(invite, "486 Busy Here", token())
+            return
         self.current = Call(invite.get("call-id"), await Frames.open(self.address))
         self.calls[self.current.id] = self.current
         self.current.tag, self.invite = token(), invite
@@ -114,13 +124,21 @@ class Probe(Phone):
             call.rtp.close()
         return call
 
+    def cancel(self):
+        head = self.invited.partition("\r\n\r\n")[0]
+        kept = [line for line in head.split("\r\n")
+                if line.startswith(("Via:", "From:", "To:", "Call-ID:", "CSeq:", "Max-Forwards:"))]
+        self.send("\r\n".join([head.partition("\r\n")[0], *kept]).replace("INVITE", "CANCEL") +
+                  "\r\nContent-Length: 0\r\n\r\n")
+
     async def end(self):
-        call = self.leave()
+        call, was_ended = self.current, self.current.ended_at is not None
+        self.leave()
         if call.remote and not call.ended_at:  # the caller ends it
             self.waiting[(call.id, "BYE")] = asyncio.Queue()
             self.request("BYE", call.target, call.local, call.remote, call.id, call.cseq + 1)
             await self.final(call.id, "BYE")
-        tell("report", sent_us=call.rtp.sent_us, heard=call.rtp.heard)
+        tell("report", sent_us=call.rtp.sent_us, heard=call.rtp.heard, was_ended=was_ended)
 
     async def obey(self, line):
         word, _, rest = line.strip().partition(" ")
@@ -132,6 +150,8 @@ class Probe(Phone):
             tell("recent", count=self.recent())
         elif word == "hangup":
             await self.end()
+        elif word == "cancel":
+            self.cancel()
         elif word == "drop":
             if self.task:
                 self.task.cancel()

@@ -91,13 +91,19 @@ class Direction:
     def lost(self, from_ms, to_ms):
         return sum(delay is None for delay in self.delays(from_ms, to_ms))
 
+    def gap(self, from_ms, to_ms):
+        """The longest run of frames that were lost or too late: how many ms, and when its first was
+        sent."""
+        longest, at_ms, run = 0, None, 0
+        for number in self.within(from_ms, to_ms):
+            came_ms = self.came.get(number)
+            run = 0 if came_ms is not None and came_ms - self.sent[number] <= LATE_MS else run + 1
+            if run > longest:
+                longest, at_ms = run, self.sent[number - run + 1]
+        return longest * FRAME_MS, at_ms
+
     def gap_ms(self, from_ms, to_ms):
-        """The longest run of frames that were lost or too late."""
-        longest = run = 0
-        for delay in self.delays(from_ms, to_ms):
-            run = 0 if delay is not None and delay <= LATE_MS else run + 1
-            longest = max(longest, run)
-        return longest * FRAME_MS
+        return self.gap(from_ms, to_ms)[0]
 
 
 class Talk:

@@ -23,6 +23,8 @@ static void test_defaults(void **state)
     assert_null(conf->realm.enrolment);
     assert_int_equal(conf->overlay.listen.ss_family, 0);
     assert_int_equal(conf->overlay.roles, CONF_ROLE_GATEWAY);
+    assert_int_equal(conf->overlay.serve, CONF_SERVE_AUTO);
+    assert_int_equal(conf->overlay.seats, 0);
     assert_true(conf->overlay.udp);
     assert_int_equal(conf->overlay.udp_port, 0);
     assert_false(conf->overlay.relay_only);
@@ -163,6 +165,41 @@ static void test_whole_file(void **state)
     check_sip_and_media(conf);
     check_phones_and_routes(conf);
     conf_free(conf);
+}
+
+/* Who serves, by the settings `supernode` and `roles` together. */
+static void test_serving(void **state)
+{
+    static const struct {
+        const char *settings;
+        enum conf_serve serve;
+        unsigned roles;
+    } rows[] = {
+        {"", CONF_SERVE_AUTO, CONF_ROLE_GATEWAY},
+        {"supernode = auto", CONF_SERVE_AUTO, CONF_ROLE_GATEWAY},
+        {"supernode = \"Always\"", CONF_SERVE_ALWAYS, CONF_ROLE_GATEWAY | CONF_ROLE_SUPERNODE},
+        {"supernode = never", CONF_SERVE_NEVER, CONF_ROLE_GATEWAY},
+        {"roles = { \"relay\" }", CONF_SERVE_AUTO, CONF_ROLE_RELAY},
+        {"roles = \"supernode\"", CONF_SERVE_ALWAYS, CONF_ROLE_SUPERNODE},
+        {"roles = { } supernode = always", CONF_SERVE_ALWAYS, CONF_ROLE_SUPERNODE},
+        {"roles = { \"supernode\" } supernode = always", CONF_SERVE_ALWAYS, CONF_ROLE_SUPERNODE},
+        {"roles = { \"relay\", \"supernode\" } supernode = auto", CONF_SERVE_AUTO, CONF_ROLE_RELAY},
+    };
+
+    (void)state;
+    files_write("e", "");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[256];
+        snprintf(text, sizeof text,
+                 "realm { enrolment = \"e\" }\noverlay { listen = \"0.0.0.0:443\" seats = 1000000 "
+                 "%s }\n",
+                 rows[i].settings);
+        struct conf *conf = files_load(text);
+        assert_int_equal(conf->overlay.serve, rows[i].serve);
+        assert_int_equal(conf->overlay.roles, rows[i].roles);
+        assert_int_equal(conf->overlay.seats, 1000000);
+        conf_free(conf);
+    }
 }
 
 static void test_small_files(void **state)
@@ -333,7 +370,7 @@ int main(void)
         cmocka_unit_test(test_small_files), cmocka_unit_test(test_environment),
         cmocka_unit_test(test_includes),    cmocka_unit_test(test_include_depth),
         cmocka_unit_test(test_warnings),    cmocka_unit_test(test_many_phones),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_threads),     cmocka_unit_test(test_serving),
     };
 
     return cmocka_run_group_tests(tests, files_enter, files_leave);

@@ -131,6 +131,12 @@ static const struct wrong values[] = {
      "2: overlay: roles names unknown role \"gatway\"; did you mean \"gateway\"?\n"
      "2: overlay: roles names unknown role \"king\"; known are gateway, supernode, relay and "
      "client\n"},
+    {"realm { enrolment = \"e\" }\noverlay { supernode = alway }\n",
+     "2: overlay: supernode \"alway\" does not say when; did you mean \"always\"?\n"},
+    {"realm { enrolment = \"e\" }\noverlay { supernode = true }\n",
+     "2: overlay: supernode \"true\" does not say when; known are auto, always and never\n"},
+    {"realm { enrolment = \"e\" }\noverlay { seats = 0 }\n",
+     "2: overlay: seats \"0\" is out of range; allowed are 1 to 1000000\n"},
     {"media { ports = \"20000\" }\n",
      "1: media: ports \"20000\" is no range; write FIRST-LAST, for example \"20000-29999\"\n"},
     {"media { ports = \"80-1000\" }\n",
@@ -260,6 +266,16 @@ static const struct wrong pairs[] = {
      "1: sip: digest names unknown digest \"sha\"; known are sha-256 and md5\n"},
     {"realm { enrolment = \"e\" }\noverlay { roles = { \"supernode\" } }\n",
      "2: overlay: roles has supernode, but there is no listen; add listen = \"0.0.0.0:443\"\n"},
+    {"realm { enrolment = \"e\" }\noverlay { roles = { }\nsupernode = always }\n",
+     "3: overlay: supernode is \"always\", but there is no listen; add listen = "
+     "\"0.0.0.0:443\"\n"},
+    {"realm { enrolment = \"e\" }\noverlay { listen = \"0.0.0.0:443\" roles = { \"supernode\" "
+     "}\nsupernode = never }\n",
+     "3: overlay: supernode is \"never\", but roles has supernode; remove one of the two\n"},
+    {"realm { enrolment = \"e\" }\nsip { listen = \"udp:10.0.0.1:443\" }\n"
+     "overlay { listen = \"0.0.0.0:443\" supernode = auto }\n",
+     "3: overlay: listen udp 0.0.0.0:443 is the same port as listen of section sip, udp "
+     "10.0.0.1:443; choose another\n"},
     {"overlay { udp = false }\n",
      "1: section overlay needs a realm; add realm { enrolment = \"FILE\" }\n"},
     {"realm { revocation = \"e\" }\n",

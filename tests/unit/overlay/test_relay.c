@@ -172,6 +172,31 @@ static void tickets_that_are_not_good_are_refused(void **state)
     identity_free(third);
 }
 
+/* An empty frame tells each end; what comes meanwhile is forwarded, but for empty frames. */
+static void both_ends_are_told_that_it_leaves(void **state)
+{
+    struct relayed *relayed = *state;
+    struct client berlin, paris;
+
+    client_dial(&berlin, relayed, relayed->berlin.identity);
+    client_bind(&berlin, relayed, tunnel_a);
+    client_dial(&paris, relayed, relayed->paris.identity);
+    client_bind(&paris, relayed, tunnel_a);
+    tls_stream_send(berlin.stream, (const uint8_t *)"\0\0", 2);
+    tls_stream_send(berlin.stream, (const uint8_t *)"\0\5hello", 7);
+    assert_true(lab_run(&relayed->lab, has_bytes, &paris, 3000));
+    assert_int_equal(paris.bytes, 7);
+    relay_leave(relayed->supernode.relay);
+    assert_true(lab_run(&relayed->lab, has_bytes, &berlin, 3000));
+    assert_int_equal(berlin.bytes, 2);
+    tls_stream_send(paris.stream, (const uint8_t *)"\0\5hello", 7);
+    berlin.bytes = 0;
+    assert_true(lab_run(&relayed->lab, has_bytes, &berlin, 3000));
+    assert_int_equal(berlin.bytes, 7);
+    client_close(&berlin);
+    client_close(&paris);
+}
+
 /* Whoever signs a ticket for a tunnel of others gets another tunnel. */
 static void nobody_gets_into_the_tunnel_of_others(void **state)
 {
@@ -450,6 +475,7 @@ int main(void)
                                         teardown),
         TEST(only_the_two_ends_may_bind),
         TEST(tickets_that_are_not_good_are_refused),
+        TEST(both_ends_are_told_that_it_leaves),
         TEST(nobody_gets_into_the_tunnel_of_others),
         TEST(a_relay_that_starts_again_takes_those_who_come_back),
         TEST(malformed_binds_are_refused),
