@@ -1,5 +1,6 @@
 /* The enrolment file: one PEM file with our certificate, our key, the root and first supernodes. */
 #include "overlay/identity_file.h"
+#include "overlay/identity_ticket.h"
 #include "overlay/identity_x509.h"
 #include "overlay/tls_address.h"
 
@@ -318,6 +319,7 @@ void identity_free(struct identity *identity)
     if (!identity)
         return;
     SSL_CTX_free(identity->tls);
+    identity_tickets_free(identity->tickets);
     X509_free(identity->certificate);
     X509_free(identity->root);
     EVP_PKEY_free(identity->key);

@@ -7,6 +7,7 @@
  *   identity_name.c  which names there may be
  *   identity_key.c   signing, sealing, agreeing on keys
  *   identity_tls.c   the TLS context
+ *   identity_ticket.c  the keys of its session tickets
  *   identity_file.c  small files of PEM, read and written
  */
 #ifndef OVERLAY_IDENTITY_X509_H
@@ -25,6 +26,7 @@ struct identity {
     X509_STORE *store; /* holds the root */
     X509_CRL *revoked; /* NULL: no revocation list */
     SSL_CTX *tls;
+    struct identity_tickets *tickets; /* has a lock of its own */
     int64_t root_not_before_s, root_not_after_s;
     uint8_t sign_key[64];                   /* libsodium's form of our key */
     uint8_t box_public[32], box_secret[32]; /* its X25519 form */

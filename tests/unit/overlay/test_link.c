@@ -22,7 +22,7 @@ struct node {
     core_link link; /* heard of last */
     int ups, downs, frames;
     size_t bytes;
-    bool is_accepted;
+    bool is_accepted, is_resumed;
     char site[OVERLAY_NAME_MAX], why[200];
     bool ends_on_frame, echoes;
     uint8_t frame[FRAME_MAX];
@@ -77,6 +77,7 @@ static void on_stream(void *ctx, struct tls_stream *stream, const struct certifi
                       const char *alpn)
 {
     assert_string_equal(alpn, TLS_ALPN_LINK);
+    ((struct node *)ctx)->is_resumed = tls_stream_is_resumed(stream);
     links_take(((struct node *)ctx)->links, stream, peer);
 }
 
@@ -192,6 +193,23 @@ static void frames_go_both_ways(void **state)
     assert_string_equal(server.why, "closed by the other side");
     assert_int_equal(client.downs, 0);
     assert_int_equal(listener_refused(listener), 0);
+}
+
+static void a_link_that_comes_again_is_resumed(void **state)
+{
+    (void)state;
+    connect_nodes();
+    assert_false(server.is_resumed);
+    assert_int_equal(links_send(server.links, server.link, (const uint8_t *)"x", 1), 0);
+    run_until(&client.frames, 1); /* behind the ticket */
+    links_end(server.links, server.link, "come again");
+    run_until(&client.downs, 1);
+    links_dial(client.links, LINK + 1, address);
+    run_until(&client.ups, 2);
+    run_until(&server.ups, 2);
+    assert_true(server.is_resumed);
+    assert_string_equal(server.site, "berlin");
+    assert_string_equal(client.site, "paris");
 }
 
 static void a_link_can_be_ended_from_inside_a_frame(void **state)
@@ -328,6 +346,7 @@ int main(void)
 #define WITH_NODES(test) cmocka_unit_test_setup_teardown(test, open_all, close_all)
     const struct CMUnitTest tests[] = {
         WITH_NODES(frames_go_both_ways),
+        WITH_NODES(a_link_that_comes_again_is_resumed),
         WITH_NODES(a_link_can_be_ended_from_inside_a_frame),
         WITH_NODES(who_reads_too_slowly_is_cut),
         WITH_NODES(an_address_that_is_none_is_told_later),
