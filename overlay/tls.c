@@ -257,6 +257,31 @@ int tls_stream_dial(uv_loop_t *loop, const struct tls_dial *dial,
     return 0;
 }
 
+int tls_stream_serve(uv_tcp_t *tcp, const struct identity *identity,
+                     const struct tls_stream_events *events, void *ctx, struct tls_stream **stream)
+{
+    struct tls_stream *made = make_stream(tcp->loop, identity, events, ctx);
+
+    tcp->data = NULL;
+    if (!made) {
+        uv_close((uv_handle_t *)tcp, tls_on_handle_closed);
+        return -ENOMEM;
+    }
+    made->is_server = true;
+    made->timeout_ms = ACCEPT_TIMEOUT_MS;
+    tls_set_state(made, TLS_HANDSHAKE);
+    int error = tls_wire_start(made, tcp);
+    if (error == 0)
+        error = tls_crypt_start(made);
+    if (error < 0) {
+        finish(made);
+        return error;
+    }
+    uv_timer_start(made->timer, on_timer, made->timeout_ms, 0);
+    *stream = made;
+    return 0;
+}
+
 int tls_stream_accept(uv_stream_t *listener, const struct identity *identity,
                       const struct tls_stream_events *events, void *ctx, struct tls_stream **stream)
 {
@@ -267,25 +292,11 @@ int tls_stream_accept(uv_stream_t *listener, const struct identity *identity,
     uv_tcp_init(listener->loop, tcp);
     tcp->data = NULL;
     int error = uv_accept(listener, (uv_stream_t *)tcp);
-    struct tls_stream *made =
-        error == 0 ? make_stream(listener->loop, identity, events, ctx) : NULL;
-    if (!made) {
-        uv_close((uv_handle_t *)tcp, tls_on_handle_closed);
-        return error < 0 ? error : -ENOMEM;
-    }
-    made->is_server = true;
-    made->timeout_ms = ACCEPT_TIMEOUT_MS;
-    tls_set_state(made, TLS_HANDSHAKE);
-    error = tls_wire_start(made, tcp);
-    if (error == 0)
-        error = tls_crypt_start(made);
     if (error < 0) {
-        finish(made);
+        uv_close((uv_handle_t *)tcp, tls_on_handle_closed);
         return error;
     }
-    uv_timer_start(made->timer, on_timer, made->timeout_ms, 0);
-    *stream = made;
-    return 0;
+    return tls_stream_serve(tcp, identity, events, ctx, stream);
 }
 
 bool tls_stream_is_resumed(const struct tls_stream *stream)

@@ -54,6 +54,10 @@ int tls_stream_dial(uv_loop_t *loop, const struct tls_dial *dial,
 int tls_stream_accept(uv_stream_t *listener, const struct identity *identity,
                       const struct tls_stream_events *events, void *ctx,
                       struct tls_stream **stream);
+/* The same with a connection that was accepted already; the handle, malloc'ed, is taken over, also
+ * on failure. */
+int tls_stream_serve(uv_tcp_t *tcp, const struct identity *identity,
+                     const struct tls_stream_events *events, void *ctx, struct tls_stream **stream);
 /* Once up: was it resumed? */
 bool tls_stream_is_resumed(const struct tls_stream *stream);
 /* From now on the events go to another owner on the same loop; also from inside on_up. */

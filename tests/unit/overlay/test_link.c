@@ -331,6 +331,52 @@ static void silent_strangers_hold_few_places(void **state)
     connect_nodes(); /* and the door is open again */
 }
 
+/* From one of many addresses of this machine. */
+static int connect_from(int host)
+{
+    struct sockaddr_storage to, from;
+    char text[ADDRESS_TEXT_MAX];
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    snprintf(text, sizeof text, "127.0.1.%d:0", host);
+    assert_int_equal(address_parse(text, &from), 0);
+    assert_int_equal(address_parse(address, &to), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&from, address_length(&from)), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, address_length(&to)), 0);
+    return fd;
+}
+
+static bool is_reset(int fd)
+{
+    char byte;
+
+    return recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == ECONNRESET;
+}
+
+/* A crowd that comes at once: some are in, some wait, the last are told at once; nobody hangs. */
+static void in_a_crowd_the_last_are_told_at_once(void **state)
+{
+    enum { CROWD = 800, HOSTS = 50 };
+    int fds[CROWD], first_reset = CROWD, resets = 0;
+
+    (void)state;
+    for (int i = 0; i < CROWD; i++)
+        fds[i] = connect_from(1 + i % HOSTS);
+    uv_run(&loop, UV_RUN_NOWAIT);
+    run_for_a_moment();
+    for (int i = CROWD - 1; i >= 0; i--)
+        if (is_reset(fds[i])) {
+            first_reset = i;
+            resets++;
+        }
+    assert_int_equal(listener_refused(listener), resets);
+    assert_in_range(first_reset, 512, 700); /* who came first waits */
+    assert_true(resets > 50);
+    for (int i = 0; i < CROWD; i++)
+        close(fds[i]);
+    connect_nodes(); /* behind those who waited and are gone */
+}
+
 static void a_port_is_taken_once(void **state)
 {
     struct sockaddr_storage at = *listener_address(listener);
@@ -352,6 +398,7 @@ int main(void)
         WITH_NODES(an_address_that_is_none_is_told_later),
         WITH_NODES(a_frame_that_is_too_long_ends_the_link),
         WITH_NODES(silent_strangers_hold_few_places),
+        WITH_NODES(in_a_crowd_the_last_are_told_at_once),
         WITH_NODES(a_port_is_taken_once),
     };
     signal(SIGPIPE, SIG_IGN);
