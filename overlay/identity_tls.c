@@ -59,16 +59,11 @@ static size_t der_of(const X509 *x509, uint8_t *der)
                                                                                    : 0;
 }
 
-static bool judge(const struct identity *identity, const X509 *x509,
-                  struct identity_verdict *verdict)
+static bool judge(const struct identity *identity, X509 *x509, struct identity_verdict *verdict)
 {
-    uint8_t der[IDENTITY_DER_MAX];
-    size_t bytes = der_of(x509, der);
-
     snprintf(verdict->why, sizeof verdict->why, "is no certificate");
-    verdict->is_good =
-        bytes > 0 && identity_verify(identity, der, bytes, time(NULL), &verdict->peer, verdict->why,
-                                     sizeof verdict->why) == 0;
+    verdict->is_good = x509 && identity_x509_verify(identity, x509, time(NULL), &verdict->peer,
+                                                    verdict->why, sizeof verdict->why) == 0;
     return verdict->is_good;
 }
 
@@ -176,6 +171,16 @@ static bool is_descent_fresh(SSL_SESSION *session)
     return first_s <= now_s && now_s - first_s < DESCENT_MAX_S;
 }
 
+/* A ticket costs as much as the rest of a resumed handshake: one that is young does once more. That
+ * links two connections for who watches the wire (RFC 8446, appendix C.4), which the addresses of
+ * nodes do as well. */
+static bool is_young(const SSL_SESSION *session)
+{
+    long age_s = (long)time(NULL) - SSL_SESSION_get_time(session);
+
+    return age_s >= 0 && age_s < IDENTITY_TICKET_S / 2;
+}
+
 /* Here the certificate of a peer that resumes is judged. It cannot be done later: once the
  * handshake is over there is no telling the peer why it is refused. */
 static SSL_TICKET_RETURN on_ticket_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
@@ -188,7 +193,7 @@ static SSL_TICKET_RETURN on_ticket_opened(SSL *ssl, SSL_SESSION *session, const 
     (void)name_bytes;
     if (is_open && verdict && is_descent_fresh(session) &&
         judge(arg, SSL_SESSION_get0_peer(session), verdict))
-        return SSL_TICKET_RETURN_USE_RENEW;
+        return is_young(session) ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
     if (verdict)
         memset(verdict, 0, sizeof *verdict);
     return SSL_TICKET_RETURN_IGNORE_RENEW;
@@ -263,7 +268,8 @@ int identity_tls_make(struct identity *identity)
     SSL_CTX_set_alpn_select_cb(tls, choose_protocol, NULL);
     /* One certificate of at most 2 KiB: no stranger makes us hold more. */
     SSL_CTX_set_max_cert_list(tls, 4096);
-    SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
+    /* Nor do we look for a chain above our certificate: everybody has the root. */
+    SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
     return 0;
 }
 

@@ -16,7 +16,7 @@ bool tls_sessions_are_of(const struct tls_sessions *sessions, const struct ident
 /* Keeps a session, which is taken over, in place of an older one of this name; what was kept
  * longest goes. */
 void tls_sessions_put(struct tls_sessions *sessions, const char *name, SSL_SESSION *session);
-/* Takes it out, the caller frees: a ticket is shown once (RFC 8446, appendix C.4). NULL: there is
+/* Takes it out, the caller frees; what is good is put back when its connection ends. NULL: there is
  * none. */
 SSL_SESSION *tls_sessions_take(struct tls_sessions *sessions, const char *name);
 

@@ -439,7 +439,7 @@ static void the_next_dial_is_resumed(void **state)
     open_with_sessions(berlin, paris);
     assert_false(dial_resumes(TLS_ALPN_LINK));
     hang_up();
-    for (int i = 0; i < 3; i++) { /* each brings a new ticket */
+    for (int i = 0; i < 3; i++) {
         assert_true(dial_resumes(TLS_ALPN_LINK));
         assert_int_equal(tls_stream_send(f.client.stream, (const uint8_t *)"hello", 5), 0);
         for (int turns = 0; turns < 100 && f.server.bytes < 5; turns++)
@@ -666,7 +666,7 @@ static void a_ticket_that_was_overheard_is_worth_nothing(void **state)
     identity_free(spy);
 }
 
-static void few_sessions_are_kept_and_each_is_shown_once(void **state)
+static void few_sessions_are_kept_and_each_is_taken_out(void **state)
 {
     struct tls_sessions *sessions = tls_sessions_new(berlin);
     SSL_SESSION *session;
@@ -740,7 +740,7 @@ int main(void)
         cmocka_unit_test(a_ticket_that_does_not_open_costs_a_full_handshake),
         cmocka_unit_test(another_identity_does_not_use_it),
         cmocka_unit_test(a_ticket_that_was_overheard_is_worth_nothing),
-        cmocka_unit_test(few_sessions_are_kept_and_each_is_shown_once),
+        cmocka_unit_test(few_sessions_are_kept_and_each_is_taken_out),
         cmocka_unit_test(keys_of_tickets_change),
     };
     signal(SIGPIPE, SIG_IGN);
