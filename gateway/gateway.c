@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define ATTACH_MS 5000
@@ -177,11 +178,26 @@ static int open_parts(struct gateway *gateway)
     return err;
 }
 
+/* Each node, phone and call costs descriptors, and the usual limit of 1024 is for programs that use
+ * select(), which we do not. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_warn(LOG_GATEWAY, NULL, "the limit of open files cannot be raised: %s",
+                 strerror(errno));
+}
+
 int gateway_open(struct gateway *gateway, const struct conf *conf,
                  const struct gateway_client *client)
 {
     *gateway = (struct gateway){.conf = conf, .client = client};
     TAILQ_INIT(&gateway->calls);
+    raise_descriptor_limit();
     int err = loop_open(&gateway->loop);
     if (err) {
         log_error(LOG_GATEWAY, NULL, "event loop: %s", strerror(-err));

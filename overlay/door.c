@@ -6,6 +6,9 @@
 #include <uthash.h>
 
 #define FAILURE_FORGOTTEN_MS 600
+#define CREDIT_ONE 1000
+#define CREDIT_MAX (DOOR_BURST * CREDIT_ONE)
+#define PER_S_STEP (DOOR_PER_S / 50)
 
 struct door_host {
     uint8_t address[16]; /* IPv4 as ::ffff:a.b.c.d */
@@ -17,11 +20,18 @@ struct door_host {
 struct door {
     struct door_host *hosts; /* oldest first */
     unsigned open;
+    unsigned per_s;
+    uint64_t credit; /* thousandths of a handshake */
+    uint64_t credit_ms;
 };
 
 struct door *door_new(void)
 {
-    return calloc(1, sizeof(struct door));
+    struct door *made = calloc(1, sizeof *made);
+
+    if (made)
+        made->per_s = DOOR_PER_S;
+    return made;
 }
 
 static void forget(struct door *door, struct door_host *host)
@@ -97,7 +107,7 @@ struct door_host *door_enter(struct door *door, const struct sockaddr_storage *a
     struct door_host *host;
 
     if (door->open >= DOOR_OPEN_MAX) {
-        *why = "too many handshakes are open";
+        *why = "too many wait at the door";
         return NULL;
     }
     host = find_or_add(door, address, now_ms);
@@ -112,6 +122,31 @@ struct door_host *door_enter(struct door *door, const struct sockaddr_storage *a
     host->open++;
     door->open++;
     return host;
+}
+
+bool door_begin(struct door *door, uint64_t now_ms)
+{
+    uint64_t earned = (now_ms - door->credit_ms) * door->per_s;
+
+    door->credit = door->credit + earned < CREDIT_MAX ? door->credit + earned : CREDIT_MAX;
+    door->credit_ms = now_ms;
+    if (door->credit < CREDIT_ONE)
+        return false;
+    door->credit -= CREDIT_ONE;
+    return true;
+}
+
+void door_on_loop(struct door *door, uint64_t late_ms)
+{
+    if (late_ms > DOOR_LATE_MS)
+        door->per_s = door->per_s / 2 > DOOR_PER_S_MIN ? door->per_s / 2 : DOOR_PER_S_MIN;
+    else if (door->per_s < DOOR_PER_S)
+        door->per_s = door->per_s + PER_S_STEP < DOOR_PER_S ? door->per_s + PER_S_STEP : DOOR_PER_S;
+}
+
+bool door_is_quiet(const struct door *door)
+{
+    return door->open == 0 && door->per_s == DOOR_PER_S;
 }
 
 void door_leave(struct door *door, struct door_host *host, bool has_failed, uint64_t now_ms)

@@ -1,5 +1,6 @@
 /* The enrolment file: one PEM file with our certificate, our key, the root and first supernodes. */
 #include "overlay/identity_file.h"
+#include "overlay/identity_ticket.h"
 #include "overlay/identity_x509.h"
 #include "overlay/tls_address.h"
 
@@ -161,7 +162,9 @@ static int check_parts(const struct identity *identity, char *why, size_t why_by
 static int make_store(struct identity *identity)
 {
     identity->store = X509_STORE_new();
-    if (!identity->store || X509_STORE_add_cert(identity->store, identity->root) != 1)
+    identity->known = identity_known_new();
+    if (!identity->store || !identity->known ||
+        X509_STORE_add_cert(identity->store, identity->root) != 1)
         return -ENOMEM;
     /* Time is judged by the clock of the caller: identity_x509_time. */
     X509_STORE_set_flags(identity->store, X509_V_FLAG_NO_CHECK_TIME);
@@ -345,6 +348,8 @@ void identity_free(struct identity *identity)
     if (!identity)
         return;
     SSL_CTX_free(identity->tls);
+    identity_tickets_free(identity->tickets);
+    identity_known_free(identity->known);
     X509_free(identity->certificate);
     X509_free(identity->root);
     EVP_PKEY_free(identity->key);

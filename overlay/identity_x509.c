@@ -162,24 +162,38 @@ static const char *chain_error(int error)
     }
 }
 
-int identity_x509_chain(const struct identity *identity, X509 *x509, char *why, size_t why_bytes)
+static int check_signature(const struct identity *identity, X509 *x509, char *why, size_t why_bytes)
 {
-    X509_STORE_CTX *chain = X509_STORE_CTX_new();
-    X509_REVOKED *entry;
+    X509_STORE_CTX *chain;
     int error = -EACCES;
 
+    if (identity_known_has(identity->known, x509))
+        return 0;
+    chain = X509_STORE_CTX_new();
     if (!chain || X509_STORE_CTX_init(chain, identity->store, x509, NULL) != 1) {
         snprintf(why, why_bytes, "cannot be verified: out of memory");
         error = -ENOMEM;
     } else if (X509_verify_cert(chain) != 1) {
         snprintf(why, why_bytes, "%s", chain_error(X509_STORE_CTX_get_error(chain)));
-    } else if (identity->revoked && X509_CRL_get0_by_cert(identity->revoked, &entry, x509) == 1) {
-        snprintf(why, why_bytes, "revoked");
     } else {
+        identity_known_add(identity->known, x509);
         error = 0;
     }
     X509_STORE_CTX_free(chain);
     ERR_clear_error();
+    return error;
+}
+
+int identity_x509_chain(const struct identity *identity, X509 *x509, char *why, size_t why_bytes)
+{
+    int error = check_signature(identity, x509, why, why_bytes);
+    X509_REVOKED *entry;
+
+    if (error == 0 && identity->revoked &&
+        X509_CRL_get0_by_cert(identity->revoked, &entry, x509) == 1) {
+        snprintf(why, why_bytes, "revoked");
+        error = -EACCES;
+    }
     return error;
 }
 
@@ -204,24 +218,31 @@ int identity_x509_time(const struct identity *identity, const struct certificate
     return -EACCES;
 }
 
+int identity_x509_verify(const struct identity *identity, X509 *x509, int64_t now_s,
+                         struct certificate *certificate, char *why, size_t why_bytes)
+{
+    /* First who signed it: what a stranger's says about itself is of no interest. */
+    int error = identity_x509_chain(identity, x509, why, why_bytes);
+
+    if (error == 0)
+        error = identity_x509_read(x509, certificate, why, why_bytes);
+    if (error == 0)
+        error = identity_x509_time(identity, certificate, now_s, why, why_bytes);
+    ERR_clear_error();
+    return error;
+}
+
 int identity_verify(const struct identity *identity, const uint8_t *der, size_t bytes,
                     int64_t now_s, struct certificate *certificate, char *why, size_t why_bytes)
 {
     const unsigned char *at = der;
-    int error;
+    int error = -EINVAL;
 
     X509 *x509 = bytes <= IDENTITY_DER_MAX ? d2i_X509(NULL, &at, (long)bytes) : NULL;
-    if (!x509 || at != der + bytes) {
+    if (x509 && at == der + bytes)
+        error = identity_x509_verify(identity, x509, now_s, certificate, why, why_bytes);
+    else
         snprintf(why, why_bytes, "is no certificate");
-        error = -EINVAL;
-    } else {
-        /* First who signed it: what a stranger's says about itself is of no interest. */
-        error = identity_x509_chain(identity, x509, why, why_bytes);
-        if (error == 0)
-            error = identity_x509_read(x509, certificate, why, why_bytes);
-        if (error == 0)
-            error = identity_x509_time(identity, certificate, now_s, why, why_bytes);
-    }
     X509_free(x509);
     ERR_clear_error();
     return error;

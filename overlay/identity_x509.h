@@ -5,9 +5,11 @@
  *
  *   identity.c       the enrolment file: read, checked, held
  *   identity_x509.c  a certificate of the realm as plain data; is it good?
+ *   identity_known.c which certificates the root has signed
  *   identity_name.c  which names there may be
  *   identity_key.c   signing, sealing, agreeing on keys
  *   identity_tls.c   the TLS context
+ *   identity_ticket.c  the keys of its session tickets
  *   identity_file.c  small files of PEM, read and written
  */
 #ifndef OVERLAY_IDENTITY_X509_H
@@ -26,6 +28,8 @@ struct identity {
     X509_STORE *store; /* holds the root */
     X509_CRL *revoked; /* NULL: no revocation list */
     SSL_CTX *tls;
+    struct identity_tickets *tickets; /* these two have a lock of their own */
+    struct identity_known *known;
     int64_t root_not_before_s, root_not_after_s;
     uint8_t sign_key[64];                   /* libsodium's form of our key */
     uint8_t box_public[32], box_secret[32]; /* its X25519 form */
@@ -43,6 +47,10 @@ int identity_bare(const struct identity *like, X509 *certificate, EVP_PKEY *key,
 /* Takes the plain data out of a certificate without judging who signed it. -EINVAL with the reason.
  */
 int identity_x509_read(X509 *x509, struct certificate *certificate, char *why, size_t why_bytes);
+/* As identity_verify, for one that is parsed already: parsing costs OpenSSL more than all checks.
+ */
+int identity_x509_verify(const struct identity *identity, X509 *x509, int64_t now_s,
+                         struct certificate *certificate, char *why, size_t why_bytes);
 /* Is it signed by the identity's root and not revoked? Time is not looked at. -EACCES with the
  * reason. */
 int identity_x509_chain(const struct identity *identity, X509 *x509, char *why, size_t why_bytes);
@@ -55,6 +63,15 @@ int64_t identity_time_s(const ASN1_TIME *time);
 const char *identity_date(int64_t time_s, char *text);
 /* OpenSSL's own words for what went wrong last; empties its queue. */
 const char *identity_openssl_error(void);
+
+/* ---- identity_known.c ----------------------------------------------------------------- */
+
+/* NULL: out of memory. */
+struct identity_known *identity_known_new(void);
+void identity_known_free(struct identity_known *known);
+/* Was exactly this certificate added? False also for one that was forgotten. */
+bool identity_known_has(struct identity_known *known, X509 *x509);
+void identity_known_add(struct identity_known *known, X509 *x509);
 
 /* ---- identity_name.c ------------------------------------------------------------------ */
 

@@ -28,6 +28,7 @@ struct links {
     uv_loop_t *loop;
     const struct identity *identity;
     const char *proxy;
+    struct tls_sessions *sessions;
     const struct link_events *events;
     void *ctx;
     struct link *table; /* by number */
@@ -44,6 +45,7 @@ static void let_go(struct links *links)
         return;
     void (*on_closed)(void *ctx) = links->on_closed;
     void *ctx = links->closed_ctx;
+    tls_sessions_free(links->sessions);
     free(links);
     on_closed(ctx);
 }
@@ -174,7 +176,10 @@ int links_open(const struct links_settings *settings, struct links **links)
     if (!made)
         return -ENOMEM;
     made->soon = malloc(sizeof *made->soon);
-    if (!made->soon) {
+    made->sessions = tls_sessions_new(settings->identity);
+    if (!made->soon || !made->sessions) {
+        free(made->soon);
+        tls_sessions_free(made->sessions);
         free(made);
         return -ENOMEM;
     }
@@ -217,6 +222,7 @@ void links_dial(struct links *links, core_link number, const char *address)
         .address = address,
         .proxy = links->proxy,
         .alpn = TLS_ALPN_LINK,
+        .sessions = links->sessions,
     };
 
     if (!link)

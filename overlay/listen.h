@@ -1,8 +1,11 @@
 /* overlay/listen.h: the door: TCP connections accepted, their TLS handshakes watched.
  *
- * Strangers cost little: at most 512 handshakes are open at once, 64 of one address, 5 s each; what
- * is above is closed before any byte is read. Who is refused is counted, and logged with the reason
- * within limits. Private to overlay.c and tests. Thread: that of the loop.
+ * Strangers cost little: at most 1024 connections are at the door at once, 64 of one address, 5 s
+ * each. Nor does a crowd of members: no more handshakes begin than leave time for the links that
+ * are up (door.h). Whoever comes meanwhile waits for his turn, 512 at most and no longer than a
+ * second; the others are reset at once, before any byte is read, and come again when their back-off
+ * says so. Who is refused is counted, and logged with the reason within limits. Private to
+ * overlay.c and tests. Thread: that of the loop.
  */
 #ifndef OVERLAY_LISTEN_H
 #define OVERLAY_LISTEN_H

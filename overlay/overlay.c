@@ -10,6 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+
+#define SEATS 20000
+#define DESCRIPTORS_SPARE 400 /* for all else than seats */
 
 /* How long what core_leave has sent may take to reach the kernel, and what it leads to at once to
  * be sent. */
@@ -87,6 +91,23 @@ static int open_udp_port(struct overlay *overlay, unsigned roles, char *why, siz
     return error;
 }
 
+/* A seat that there is no descriptor for is none: better to say so than to stop accepting. */
+static unsigned choose_seats(unsigned roles)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= SEATS + DESCRIPTORS_SPARE)
+        return SEATS;
+    unsigned files = (unsigned)limit.rlim_cur;
+    unsigned seats = files > 2 * DESCRIPTORS_SPARE ? files - DESCRIPTORS_SPARE : files / 2;
+    if (roles & CONF_ROLE_SUPERNODE)
+        log_info(LOG_OVERLAY, NULL,
+                 "this process may open %u files (LimitNOFILE, ulimit -n): seats for %u nodes "
+                 "instead of %u",
+                 files, seats, SEATS);
+    return seats;
+}
+
 static int open_core(struct overlay *overlay, unsigned roles)
 {
     struct core_io io;
@@ -96,6 +117,7 @@ static int open_core(struct overlay *overlay, unsigned roles)
         .seats = (unsigned)overlay->conf->overlay.seats,
         .address = overlay->listener ? overlay->address : NULL,
         .supernode_count = overlay->conf->overlay.supernode_count,
+        .seats = choose_seats(roles),
     };
     uv_timeval64_t now;
 

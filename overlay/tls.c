@@ -47,6 +47,8 @@ static void free_stream(struct tls_stream *stream)
     if (stream->fd >= 0)
         close(stream->fd);
     free(stream->tunnel);
+    free(stream->session_name);
+    free(stream->verdict);
     free(stream->unread);
     void (*on_closed)(void *ctx) = stream->on_closed;
     void *ctx = stream->closed_ctx;
@@ -220,6 +222,12 @@ static int make_tunnel(struct tls_stream *stream, const struct tls_dial *dial)
     return 0;
 }
 
+static int name_session(struct tls_stream *stream, const struct tls_dial *dial)
+{
+    stream->sessions = dial->sessions;
+    return asprintf(&stream->session_name, "%s %s", dial->alpn, dial->address) < 0 ? -ENOMEM : 0;
+}
+
 int tls_stream_dial(uv_loop_t *loop, const struct tls_dial *dial,
                     const struct tls_stream_events *events, void *ctx, struct tls_stream **stream)
 {
@@ -232,12 +240,39 @@ int tls_stream_dial(uv_loop_t *loop, const struct tls_dial *dial,
     assert(strlen(dial->alpn) < sizeof made->alpn);
     strcpy(made->alpn, dial->alpn);
     made->timeout_ms = dial->timeout_ms ? dial->timeout_ms : DIAL_TIMEOUT_MS;
-    if (dial->proxy)
+    if (dial->sessions && tls_sessions_are_of(dial->sessions, dial->identity))
+        error = name_session(made, dial);
+    if (error == 0 && dial->proxy)
         error = make_tunnel(made, dial);
     if (error == 0 && dial->proxy) /* which may be anywhere */
         to = (struct tls_race_to){made->tunnel->proxy.address, NULL};
     if (error == 0)
         error = tls_race_start(loop, &to, on_connected, made, &made->race);
+    if (error < 0) {
+        finish(made);
+        return error;
+    }
+    uv_timer_start(made->timer, on_timer, made->timeout_ms, 0);
+    *stream = made;
+    return 0;
+}
+
+int tls_stream_serve(uv_tcp_t *tcp, const struct identity *identity,
+                     const struct tls_stream_events *events, void *ctx, struct tls_stream **stream)
+{
+    struct tls_stream *made = make_stream(tcp->loop, identity, events, ctx);
+
+    tcp->data = NULL;
+    if (!made) {
+        uv_close((uv_handle_t *)tcp, tls_on_handle_closed);
+        return -ENOMEM;
+    }
+    made->is_server = true;
+    made->timeout_ms = ACCEPT_TIMEOUT_MS;
+    tls_set_state(made, TLS_HANDSHAKE);
+    int error = tls_wire_start(made, tcp);
+    if (error == 0)
+        error = tls_crypt_start(made);
     if (error < 0) {
         finish(made);
         return error;
@@ -257,25 +292,16 @@ int tls_stream_accept(uv_stream_t *listener, const struct identity *identity,
     uv_tcp_init(listener->loop, tcp);
     tcp->data = NULL;
     int error = uv_accept(listener, (uv_stream_t *)tcp);
-    struct tls_stream *made =
-        error == 0 ? make_stream(listener->loop, identity, events, ctx) : NULL;
-    if (!made) {
-        uv_close((uv_handle_t *)tcp, tls_on_handle_closed);
-        return error < 0 ? error : -ENOMEM;
-    }
-    made->is_server = true;
-    made->timeout_ms = ACCEPT_TIMEOUT_MS;
-    tls_set_state(made, TLS_HANDSHAKE);
-    error = tls_wire_start(made, tcp);
-    if (error == 0)
-        error = tls_crypt_start(made);
     if (error < 0) {
-        finish(made);
+        uv_close((uv_handle_t *)tcp, tls_on_handle_closed);
         return error;
     }
-    uv_timer_start(made->timer, on_timer, made->timeout_ms, 0);
-    *stream = made;
-    return 0;
+    return tls_stream_serve(tcp, identity, events, ctx, stream);
+}
+
+bool tls_stream_is_resumed(const struct tls_stream *stream)
+{
+    return stream->ssl && SSL_session_reused(stream->ssl);
 }
 
 void tls_stream_hand(struct tls_stream *stream, const struct tls_stream_events *events, void *ctx)
@@ -373,6 +399,7 @@ void tls_stream_close_then(struct tls_stream *stream, void (*on_closed)(void *ct
     if (stream->race)
         tls_race_cancel(stream->race);
     stream->race = NULL;
+    tls_crypt_keep_session(stream);
     if (stream->state == TLS_DETACHED) {
         free_stream(stream);
         return;

@@ -29,11 +29,20 @@ struct tls_stream_events {
     void (*on_drain)(void *ctx, struct tls_stream *stream);
 };
 
+/* Sessions of connections that this identity has dialled, at most 16: the next dial to the same
+ * address with the same protocol resumes one, which spares both sides most of the handshake. Who
+ * the peer is and whether its certificate is good is judged as if it were the first time. Must
+ * outlive the streams that use it; one thread. */
+struct tls_sessions;
+struct tls_sessions *tls_sessions_new(const struct identity *identity);
+void tls_sessions_free(struct tls_sessions *sessions);
+
 struct tls_dial {
     const struct identity *identity;
     const char *address; /* "host:port" or numeric */
     const char *proxy;   /* HTTP CONNECT proxy "host:port"; NULL: none */
     const char *alpn;
+    struct tls_sessions *sessions; /* NULL, or another identity's: always a full handshake */
     /* Addresses that the name leads to and that are refused are not tried; NULL: all are. */
     bool (*may_dial)(const struct sockaddr_storage *to);
     unsigned timeout_ms; /* for everything until on_up; 0: 10 s */
@@ -45,6 +54,12 @@ int tls_stream_dial(uv_loop_t *loop, const struct tls_dial *dial,
 int tls_stream_accept(uv_stream_t *listener, const struct identity *identity,
                       const struct tls_stream_events *events, void *ctx,
                       struct tls_stream **stream);
+/* The same with a connection that was accepted already; the handle, malloc'ed, is taken over, also
+ * on failure. */
+int tls_stream_serve(uv_tcp_t *tcp, const struct identity *identity,
+                     const struct tls_stream_events *events, void *ctx, struct tls_stream **stream);
+/* Once up: was it resumed? */
+bool tls_stream_is_resumed(const struct tls_stream *stream);
 /* From now on the events go to another owner on the same loop; also from inside on_up. */
 void tls_stream_hand(struct tls_stream *stream, const struct tls_stream_events *events, void *ctx);
 /* Encrypts and queues. -ENOBUFS when `limit` bytes are queued already (0: 1 MiB). */

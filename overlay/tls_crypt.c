@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PLAIN_MAX 16384
@@ -59,8 +60,8 @@ static void fail_by_error(struct tls_stream *stream)
     const char *words = ERR_reason_error_string(error);
 
     ERR_clear_error();
-    if (!stream->verdict.is_good && stream->verdict.why[0])
-        tls_fail(stream, "its certificate is refused: %s", stream->verdict.why);
+    if (stream->verdict && !stream->verdict->is_good && stream->verdict->why[0])
+        tls_fail(stream, "its certificate is refused: %s", stream->verdict->why);
     else if (ERR_GET_LIB(error) == ERR_LIB_SSL && reason > SSL_AD_REASON_OFFSET &&
              ALERT_OF(reason) < 256)
         fail_by_alert(stream, ALERT_OF(reason));
@@ -85,8 +86,38 @@ static int ask_protocol(struct tls_stream *stream)
     return SSL_set_alpn_protos(stream->ssl, name, (unsigned)length + 1) == 0 ? 0 : -ENOMEM;
 }
 
+/* Taken only now that there is a connection, so that a dial without an answer costs no session. */
+static void offer_session(struct tls_stream *stream)
+{
+    SSL_SESSION *session =
+        stream->sessions ? tls_sessions_take(stream->sessions, stream->session_name) : NULL;
+
+    if (session)
+        identity_tls_offer(stream->identity, stream->ssl, session);
+    SSL_SESSION_free(session);
+}
+
+void tls_crypt_keep_session(struct tls_stream *stream)
+{
+    bool was_up = stream->ssl && SSL_is_init_finished(stream->ssl) && !stream->verdict;
+
+    if (!stream->sessions || !was_up)
+        return;
+    /* Cut or not, the session is as good as it was: OpenSSL would spoil it when it is freed. */
+    SSL_set_shutdown(stream->ssl, SSL_get_shutdown(stream->ssl) | SSL_SENT_SHUTDOWN);
+    SSL_SESSION *session = SSL_get1_session(stream->ssl);
+    if (session && SSL_SESSION_is_resumable(session))
+        tls_sessions_put(stream->sessions, stream->session_name, session);
+    else
+        SSL_SESSION_free(session);
+    stream->sessions = NULL;
+}
+
 int tls_crypt_start(struct tls_stream *stream)
 {
+    stream->verdict = calloc(1, sizeof *stream->verdict);
+    if (!stream->verdict)
+        return -ENOMEM;
     stream->ssl = SSL_new(identity_tls_context(stream->identity));
     if (!stream->ssl)
         return -ENOMEM;
@@ -99,13 +130,14 @@ int tls_crypt_start(struct tls_stream *stream)
         return -ENOMEM;
     }
     SSL_set_bio(stream->ssl, stream->in, stream->out);
-    if (identity_tls_attach(stream->ssl, &stream->verdict) < 0)
+    if (identity_tls_attach(stream->ssl, stream->verdict) < 0)
         return -ENOMEM;
     if (stream->is_server) {
         SSL_set_accept_state(stream->ssl);
         return 0;
     }
     SSL_set_connect_state(stream->ssl);
+    offer_session(stream);
     return ask_protocol(stream);
 }
 
@@ -125,6 +157,21 @@ static bool is_protocol_agreed(struct tls_stream *stream)
     return true;
 }
 
+/* The peer's certificate is for on_up; a stream that is up needs it no more. */
+static void go_up(struct tls_stream *stream)
+{
+    struct identity_verdict *verdict = stream->verdict;
+    char alpn[sizeof stream->alpn];
+
+    identity_tls_attach(stream->ssl, NULL);
+    stream->verdict = NULL;
+    memcpy(alpn, stream->alpn, sizeof alpn);
+    tls_set_state(stream, TLS_UP);
+    uv_timer_stop(stream->timer);
+    stream->events->on_up(stream->ctx, stream, &verdict->peer, alpn);
+    free(verdict);
+}
+
 /* Returns true once the stream is up. */
 static bool shake(struct tls_stream *stream)
 {
@@ -140,9 +187,11 @@ static bool shake(struct tls_stream *stream)
         tls_fail(stream, "it does not speak our protocol");
         return false;
     }
-    tls_set_state(stream, TLS_UP);
-    uv_timer_stop(stream->timer);
-    stream->events->on_up(stream->ctx, stream, &stream->verdict.peer, stream->alpn);
+    if (!identity_tls_is_judged(stream->ssl)) {
+        tls_fail(stream, "its certificate is refused: nobody has judged it");
+        return false;
+    }
+    go_up(stream);
     return tls_is_live(stream, tcp);
 }
 

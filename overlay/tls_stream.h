@@ -4,6 +4,7 @@
  *   tls_move.c   to another loop
  *   tls_wire.c   bytes to and from the kernel, by libuv
  *   tls_crypt.c  bytes to and from OpenSSL, by memory BIOs; what failed, in words
+ *   tls_session.c  sessions to be resumed
  *   tls_dial.c   from "host:port" to a TCP connection
  *
  * Handles are allocated apart from the stream, because libuv frees them later than a stream may
@@ -17,6 +18,7 @@
 #include "overlay/proxy.h"
 #include "overlay/tls.h"
 #include "overlay/tls_dial.h"
+#include "overlay/tls_session.h"
 
 #define TLS_QUEUE_MAX (1024 * 1024)
 #define TLS_WHY_MAX 200
@@ -68,13 +70,15 @@ struct tls_stream {
     int fd;            /* while detached; else -1 */
     struct tls_race *race;
     struct tls_tunnel *tunnel;
+    struct tls_sessions *sessions; /* NULL: none is kept */
+    char *session_name;
 
     SSL *ssl;
-    BIO *in, *out; /* the SSL's */
-    struct identity_verdict verdict;
-    struct tls_write *writing; /* one at a time, so that a move knows what is left */
-    uint64_t handed;           /* bytes given to libuv, ever */
-    uint8_t *unread;           /* plain bytes given back by the owner */
+    BIO *in, *out;                    /* the SSL's */
+    struct identity_verdict *verdict; /* until it is up */
+    struct tls_write *writing;        /* one at a time, so that a move knows what is left */
+    uint64_t handed;                  /* bytes given to libuv, ever */
+    uint8_t *unread;                  /* plain bytes given back by the owner */
     size_t unread_bytes;
 
     char why[TLS_WHY_MAX];
@@ -111,6 +115,8 @@ int tls_crypt_start(struct tls_stream *stream);
 void tls_crypt_take(struct tls_stream *stream, const uint8_t *data, size_t bytes);
 /* Goes on with what has come: handshake, then plain bytes to the owner. */
 void tls_crypt_go(struct tls_stream *stream);
+/* The connection ends: its newest session is for the next dial. */
+void tls_crypt_keep_session(struct tls_stream *stream);
 int tls_crypt_send(struct tls_stream *stream, const uint8_t *data, size_t bytes);
 
 #endif

@@ -66,7 +66,7 @@ static void not_more_in_all_than_can_be_held(void **state)
         assert_non_null(enter(text, 0));
     }
     assert_null(enter("10.9.9.9:1", 0));
-    assert_string_equal(why, "too many handshakes are open");
+    assert_string_equal(why, "too many wait at the door");
 }
 
 static void who_fails_again_and_again_is_shut_out_for_a_while(void **state)
@@ -115,6 +115,52 @@ static void strangers_from_everywhere_are_not_remembered_without_end(void **stat
     }
 }
 
+/* How many of `tries` handshakes, one each millisecond, may begin. */
+static unsigned begun(uint64_t *now_ms, unsigned tries)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < tries; i++, ++*now_ms)
+        for (int crowd = 0; crowd < 100; crowd++)
+            count += door_begin(door, *now_ms);
+    return count;
+}
+
+static void so_many_handshakes_begin_in_a_second(void **state)
+{
+    uint64_t now_ms = 5000;
+
+    (void)state;
+    unsigned first = begun(&now_ms, 1000);
+    assert_in_range(first, DOOR_PER_S + DOOR_BURST - 2, DOOR_PER_S + DOOR_BURST);
+    assert_in_range(begun(&now_ms, 1000), DOOR_PER_S - 1, DOOR_PER_S);
+    now_ms += 60000; /* a quiet minute saves up no more than a burst */
+    assert_in_range(begun(&now_ms, 1), DOOR_BURST - 1, DOOR_BURST);
+}
+
+static void fewer_begin_while_the_loop_is_late(void **state)
+{
+    uint64_t now_ms = 5000;
+    struct door_host *at = enter("192.0.2.1:5000", now_ms);
+
+    (void)state;
+    begun(&now_ms, 1);
+    door_on_loop(door, DOOR_LATE_MS); /* not late yet */
+    assert_in_range(begun(&now_ms, 1000), DOOR_PER_S - 2, DOOR_PER_S);
+    door_on_loop(door, DOOR_LATE_MS + 1);
+    assert_in_range(begun(&now_ms, 1000), DOOR_PER_S / 2 - 2, DOOR_PER_S / 2 + 1);
+    for (int i = 0; i < 100; i++)
+        door_on_loop(door, 1000);
+    assert_in_range(begun(&now_ms, 1000), DOOR_PER_S_MIN - 1, DOOR_PER_S_MIN + 1);
+
+    door_leave(door, at, false, now_ms);
+    assert_false(door_is_quiet(door)); /* to be told until all is as it was */
+    for (int i = 0; i < 50; i++)
+        door_on_loop(door, 0);
+    assert_true(door_is_quiet(door));
+    assert_in_range(begun(&now_ms, 1000), DOOR_PER_S - 2, DOOR_PER_S + DOOR_BURST);
+}
+
 int main(void)
 {
 #define WITH_DOOR(test) cmocka_unit_test_setup_teardown(test, open_door, close_door)
@@ -123,6 +169,8 @@ int main(void)
         WITH_DOOR(not_more_in_all_than_can_be_held),
         WITH_DOOR(who_fails_again_and_again_is_shut_out_for_a_while),
         WITH_DOOR(an_ipv6_network_is_one_host),
+        WITH_DOOR(so_many_handshakes_begin_in_a_second),
+        WITH_DOOR(fewer_begin_while_the_loop_is_late),
         WITH_DOOR(strangers_from_everywhere_are_not_remembered_without_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

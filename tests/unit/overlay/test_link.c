@@ -22,7 +22,7 @@ struct node {
     core_link link; /* heard of last */
     int ups, downs, frames;
     size_t bytes;
-    bool is_accepted;
+    bool is_accepted, is_resumed;
     char site[OVERLAY_NAME_MAX], why[200];
     bool ends_on_frame, echoes;
     uint8_t frame[FRAME_MAX];
@@ -77,6 +77,7 @@ static void on_stream(void *ctx, struct tls_stream *stream, const struct certifi
                       const char *alpn)
 {
     assert_string_equal(alpn, TLS_ALPN_LINK);
+    ((struct node *)ctx)->is_resumed = tls_stream_is_resumed(stream);
     links_take(((struct node *)ctx)->links, stream, peer);
 }
 
@@ -192,6 +193,23 @@ static void frames_go_both_ways(void **state)
     assert_string_equal(server.why, "closed by the other side");
     assert_int_equal(client.downs, 0);
     assert_int_equal(listener_refused(listener), 0);
+}
+
+static void a_link_that_comes_again_is_resumed(void **state)
+{
+    (void)state;
+    connect_nodes();
+    assert_false(server.is_resumed);
+    assert_int_equal(links_send(server.links, server.link, (const uint8_t *)"x", 1), 0);
+    run_until(&client.frames, 1); /* behind the ticket */
+    links_end(server.links, server.link, "come again");
+    run_until(&client.downs, 1);
+    links_dial(client.links, LINK + 1, address);
+    run_until(&client.ups, 2);
+    run_until(&server.ups, 2);
+    assert_true(server.is_resumed);
+    assert_string_equal(server.site, "berlin");
+    assert_string_equal(client.site, "paris");
 }
 
 static void a_link_can_be_ended_from_inside_a_frame(void **state)
@@ -313,6 +331,52 @@ static void silent_strangers_hold_few_places(void **state)
     connect_nodes(); /* and the door is open again */
 }
 
+/* From one of many addresses of this machine. */
+static int connect_from(int host)
+{
+    struct sockaddr_storage to, from;
+    char text[ADDRESS_TEXT_MAX];
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    snprintf(text, sizeof text, "127.0.1.%d:0", host);
+    assert_int_equal(address_parse(text, &from), 0);
+    assert_int_equal(address_parse(address, &to), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&from, address_length(&from)), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, address_length(&to)), 0);
+    return fd;
+}
+
+static bool is_reset(int fd)
+{
+    char byte;
+
+    return recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == ECONNRESET;
+}
+
+/* A crowd that comes at once: some are in, some wait, the last are told at once; nobody hangs. */
+static void in_a_crowd_the_last_are_told_at_once(void **state)
+{
+    enum { CROWD = 800, HOSTS = 50 };
+    int fds[CROWD], first_reset = CROWD, resets = 0;
+
+    (void)state;
+    for (int i = 0; i < CROWD; i++)
+        fds[i] = connect_from(1 + i % HOSTS);
+    uv_run(&loop, UV_RUN_NOWAIT);
+    run_for_a_moment();
+    for (int i = CROWD - 1; i >= 0; i--)
+        if (is_reset(fds[i])) {
+            first_reset = i;
+            resets++;
+        }
+    assert_int_equal(listener_refused(listener), resets);
+    assert_in_range(first_reset, 512, 700); /* who came first waits */
+    assert_true(resets > 50);
+    for (int i = 0; i < CROWD; i++)
+        close(fds[i]);
+    connect_nodes(); /* behind those who waited and are gone */
+}
+
 static void a_port_is_taken_once(void **state)
 {
     struct sockaddr_storage at = *listener_address(listener);
@@ -328,11 +392,13 @@ int main(void)
 #define WITH_NODES(test) cmocka_unit_test_setup_teardown(test, open_all, close_all)
     const struct CMUnitTest tests[] = {
         WITH_NODES(frames_go_both_ways),
+        WITH_NODES(a_link_that_comes_again_is_resumed),
         WITH_NODES(a_link_can_be_ended_from_inside_a_frame),
         WITH_NODES(who_reads_too_slowly_is_cut),
         WITH_NODES(an_address_that_is_none_is_told_later),
         WITH_NODES(a_frame_that_is_too_long_ends_the_link),
         WITH_NODES(silent_strangers_hold_few_places),
+        WITH_NODES(in_a_crowd_the_last_are_told_at_once),
         WITH_NODES(a_port_is_taken_once),
     };
     signal(SIGPIPE, SIG_IGN);

@@ -1,5 +1,8 @@
 /* TLS connections on loopback: who gets in, who does not and what both sides are told, and moving
  * house. */
+#include "overlay/identity_ticket.h"
+#include "overlay/identity_x509.h"
+#include "overlay/tls_session.h"
 #include "tests/unit/overlay/realm_fixture.h"
 #include "tests/unit/overlay/tls_fixture.h"
 
@@ -381,6 +384,338 @@ static void a_detached_stream_can_be_closed(void **state)
     fixture_close(&f);
 }
 
+/* ---- resumption ----------------------------------------------------------------------- */
+
+static void forget_end(struct tls_end *end, const struct identity *identity)
+{
+    if (end->stream)
+        tls_stream_close_then(end->stream, fixture_on_closed, end);
+    if (end->stream || end->is_down)
+        assert_true(fixture_run(&f, &end->is_closed));
+    memset(end, 0, sizeof *end);
+    end->identity = identity;
+}
+
+/* Lets the ticket come, and ends the connection on both sides. */
+static void hang_up(void)
+{
+    for (int i = 0; i < 3; i++)
+        uv_run(&f.loop, UV_RUN_NOWAIT);
+    forget_end(&f.client, f.client.identity);
+    forget_end(&f.server, f.server.identity);
+}
+
+/* Both are up; returns whether by resumption, of which both must think the same. */
+static bool dial_resumes(const char *alpn)
+{
+    assert_int_equal(fixture_dial(&f, NULL, alpn), 0);
+    assert_true(fixture_run(&f, &f.client.is_up));
+    assert_true(fixture_run(&f, &f.server.is_up));
+    assert_string_equal(f.client.alpn, alpn);
+    assert_string_equal(f.server.alpn, alpn);
+    assert_string_equal(f.client.site, "paris");
+    assert_string_equal(f.server.site, identity_certificate(f.client.identity)->site);
+    bool is_resumed = tls_stream_is_resumed(f.client.stream);
+    assert_true(is_resumed == tls_stream_is_resumed(f.server.stream));
+    return is_resumed;
+}
+
+static void open_with_sessions(const struct identity *client, const struct identity *server)
+{
+    fixture_open(&f, client, server);
+    f.sessions = tls_sessions_new(client);
+    assert_non_null(f.sessions);
+}
+
+static void close_with_sessions(void)
+{
+    fixture_close(&f);
+    tls_sessions_free(f.sessions);
+}
+
+static void the_next_dial_is_resumed(void **state)
+{
+    (void)state;
+    open_with_sessions(berlin, paris);
+    assert_false(dial_resumes(TLS_ALPN_LINK));
+    hang_up();
+    for (int i = 0; i < 3; i++) {
+        assert_true(dial_resumes(TLS_ALPN_LINK));
+        assert_int_equal(tls_stream_send(f.client.stream, (const uint8_t *)"hello", 5), 0);
+        for (int turns = 0; turns < 100 && f.server.bytes < 5; turns++)
+            uv_run(&f.loop, UV_RUN_ONCE);
+        assert_memory_equal(f.server.data, "hello", 5);
+        hang_up();
+    }
+    close_with_sessions();
+}
+
+/* A cut by a reset is no reason to begin from the start. */
+static void what_was_cut_is_resumed_too(void **state)
+{
+    (void)state;
+    open_with_sessions(berlin, paris);
+    assert_false(dial_resumes(TLS_ALPN_LINK));
+    for (int i = 0; i < 3; i++)
+        uv_run(&f.loop, UV_RUN_NOWAIT);
+    assert_int_equal(tls_stream_detach(f.server.stream), 0);
+    tls_stream_close(f.server.stream); /* without a last word */
+    f.server.stream = NULL;
+    assert_true(fixture_run(&f, &f.client.is_down));
+    hang_up();
+    assert_true(dial_resumes(TLS_ALPN_LINK));
+    close_with_sessions();
+}
+
+static void a_session_is_of_one_protocol(void **state)
+{
+    (void)state;
+    open_with_sessions(berlin, paris);
+    assert_false(dial_resumes(TLS_ALPN_LINK));
+    hang_up();
+    assert_false(dial_resumes(TLS_ALPN_RELAY));
+    hang_up();
+    assert_false(dial_resumes(TLS_ALPN_RELAY)); /* which gives no tickets */
+    hang_up();
+
+    /* One who shows it for another protocol nevertheless. */
+    char name[200];
+    snprintf(name, sizeof name, TLS_ALPN_LINK " %s", f.address);
+    SSL_SESSION *session = tls_sessions_take(f.sessions, name);
+    assert_non_null(session);
+    snprintf(name, sizeof name, TLS_ALPN_RELAY " %s", f.address);
+    tls_sessions_put(f.sessions, name, session);
+    assert_int_equal(fixture_dial(&f, NULL, TLS_ALPN_RELAY), 0);
+    assert_true(fixture_run(&f, &f.client.is_down));
+    assert_true(fixture_run(&f, &f.server.is_down));
+    assert_string_equal(f.client.why, "peer ended TLS: it does not speak our protocol");
+    assert_false(f.server.is_up);
+    close_with_sessions();
+}
+
+/* Refused after it was welcome once, in the words of a full handshake. */
+static void second_dial_is_refused(const char *client_why, const char *server_why)
+{
+    assert_int_equal(fixture_dial(&f, NULL, TLS_ALPN_LINK), 0);
+    assert_true(fixture_run(&f, &f.client.is_down));
+    assert_true(fixture_run(&f, &f.server.is_down));
+    if (!strstr(f.client.why, client_why) || !strstr(f.server.why, server_why))
+        print_error("client: %s; server: %s\n", f.client.why, f.server.why);
+    assert_non_null(strstr(f.client.why, client_why));
+    assert_non_null(strstr(f.server.why, server_why));
+    assert_false(f.server.is_up);
+}
+
+static void put_on_list(struct identity *judge, const struct identity *whom)
+{
+    X509_CRL *list = X509_CRL_new();
+    X509_REVOKED *entry = X509_REVOKED_new();
+    ASN1_TIME *now = ASN1_TIME_set(NULL, time(NULL));
+
+    X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(whom->certificate));
+    X509_REVOKED_set_revocationDate(entry, now);
+    X509_CRL_set_issuer_name(list, X509_get_subject_name(realm.root));
+    X509_CRL_set1_lastUpdate(list, now);
+    X509_CRL_add0_revoked(list, entry);
+    assert_true(X509_CRL_sign(list, realm.key, NULL) > 0);
+    ASN1_TIME_free(now);
+    X509_CRL_free(judge->revoked);
+    judge->revoked = list;
+}
+
+static void forgive(struct identity *judge)
+{
+    X509_CRL_free(judge->revoked);
+    judge->revoked = NULL;
+}
+
+static void who_is_revoked_since_is_not_resumed(void **state)
+{
+    (void)state;
+    open_with_sessions(berlin, paris);
+    assert_false(dial_resumes(TLS_ALPN_LINK));
+    hang_up();
+    put_on_list(paris, berlin);
+    second_dial_is_refused("peer refused our certificate: revoked",
+                           "its certificate is refused: revoked");
+    close_with_sessions();
+    forgive(paris);
+
+    /* And the other way round. */
+    open_with_sessions(berlin, paris);
+    assert_false(dial_resumes(TLS_ALPN_LINK));
+    hang_up();
+    put_on_list(berlin, paris);
+    second_dial_is_refused("its certificate is refused: revoked",
+                           "peer refused our certificate: revoked");
+    close_with_sessions();
+    forgive(berlin);
+}
+
+static void who_has_expired_since_is_not_resumed(void **state)
+{
+    time_t end = time(NULL) + 2;
+    struct identity *old =
+        fixture_identity_from(&realm, "berlin", CONF_ROLE_GATEWAY, end - FIXTURE_DAYS * DAY_S);
+
+    (void)state;
+    open_with_sessions(old, paris);
+    assert_false(dial_resumes(TLS_ALPN_LINK));
+    hang_up();
+    assert_true(dial_resumes(TLS_ALPN_LINK));
+    hang_up();
+    while (time(NULL) <= end)
+        usleep(50000);
+    second_dial_is_refused("peer refused our certificate: expired",
+                           "its certificate is refused: expired on 20");
+    close_with_sessions();
+    identity_free(old);
+}
+
+/* What the listener has sealed opens nowhere else, and what is damaged not at all. */
+static void a_ticket_that_does_not_open_costs_a_full_handshake(void **state)
+{
+    struct identity *later = fixture_identity(&realm, "paris", CONF_ROLE_SUPERNODE);
+    const unsigned char *at;
+    const uint8_t *ticket;
+    unsigned char *der = NULL;
+    size_t ticket_bytes;
+    char name[200];
+
+    (void)state;
+    open_with_sessions(berlin, paris);
+    assert_false(dial_resumes(TLS_ALPN_LINK));
+    hang_up();
+    f.server.identity = later; /* the supernode has started anew */
+    assert_false(dial_resumes(TLS_ALPN_LINK));
+    hang_up();
+    assert_true(dial_resumes(TLS_ALPN_LINK));
+    hang_up();
+
+    snprintf(name, sizeof name, TLS_ALPN_LINK " %s", f.address);
+    SSL_SESSION *session = tls_sessions_take(f.sessions, name);
+    SSL_SESSION_get0_ticket(session, &ticket, &ticket_bytes);
+    int bytes = i2d_SSL_SESSION(session, &der);
+    unsigned char *found = memmem(der, (size_t)bytes, ticket, ticket_bytes);
+    assert_non_null(found);
+    found[ticket_bytes / 2] ^= 1;
+    SSL_SESSION_free(session);
+    at = der;
+    session = d2i_SSL_SESSION(NULL, &at, bytes);
+    assert_non_null(session);
+    OPENSSL_free(der);
+    tls_sessions_put(f.sessions, name, session);
+    assert_false(dial_resumes(TLS_ALPN_LINK));
+    close_with_sessions();
+    identity_free(later);
+}
+
+static void another_identity_does_not_use_it(void **state)
+{
+    struct identity *spy = fixture_identity(&realm, "spy", CONF_ROLE_GATEWAY);
+
+    (void)state;
+    open_with_sessions(berlin, paris);
+    assert_false(dial_resumes(TLS_ALPN_LINK));
+    hang_up();
+    f.client.identity = spy;
+    assert_false(dial_resumes(TLS_ALPN_LINK)); /* and it is known as the spy */
+    hang_up();
+    f.client.identity = berlin;
+    assert_true(dial_resumes(TLS_ALPN_LINK));
+    close_with_sessions();
+    identity_free(spy);
+}
+
+/* A ticket is seen on the wire by everybody; without the secret that belongs to it it is worth
+ * nothing. */
+static void a_ticket_that_was_overheard_is_worth_nothing(void **state)
+{
+    struct identity *spy = fixture_identity(&realm, "spy", CONF_ROLE_GATEWAY);
+    unsigned char *der = NULL, secret[64];
+    const unsigned char *at;
+    char name[200];
+
+    (void)state;
+    open_with_sessions(berlin, paris);
+    assert_false(dial_resumes(TLS_ALPN_LINK));
+    hang_up();
+    snprintf(name, sizeof name, TLS_ALPN_LINK " %s", f.address);
+    SSL_SESSION *session = tls_sessions_take(f.sessions, name);
+    size_t secret_bytes = SSL_SESSION_get_master_key(session, secret, sizeof secret);
+    int bytes = i2d_SSL_SESSION(session, &der);
+    unsigned char *found = memmem(der, (size_t)bytes, secret, secret_bytes);
+    assert_non_null(found);
+    memset(found, 7, secret_bytes);
+    SSL_SESSION_free(session);
+    at = der;
+    session = d2i_SSL_SESSION(NULL, &at, bytes);
+    OPENSSL_free(der);
+    tls_sessions_free(f.sessions);
+    f.sessions = tls_sessions_new(spy);
+    tls_sessions_put(f.sessions, name, session);
+
+    f.client.identity = spy;
+    assert_int_equal(fixture_dial(&f, NULL, TLS_ALPN_LINK), 0);
+    assert_true(fixture_run(&f, &f.server.is_down));
+    assert_false(f.server.is_up);
+    assert_true(fixture_run(&f, &f.client.is_down));
+    hang_up();
+    assert_false(dial_resumes(TLS_ALPN_LINK)); /* it gets in as what it is */
+    close_with_sessions();
+    identity_free(spy);
+}
+
+static void few_sessions_are_kept_and_each_is_taken_out(void **state)
+{
+    struct tls_sessions *sessions = tls_sessions_new(berlin);
+    SSL_SESSION *session;
+    char name[20];
+
+    (void)state;
+    for (int i = 0; i <= TLS_SESSIONS_MAX; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        tls_sessions_put(sessions, name, SSL_SESSION_new());
+    }
+    assert_null(tls_sessions_take(sessions, "0"));
+    assert_non_null(session = tls_sessions_take(sessions, "1"));
+    SSL_SESSION_free(session);
+    assert_null(tls_sessions_take(sessions, "1"));
+    tls_sessions_put(sessions, "2", SSL_SESSION_new()); /* in place of the older one */
+    assert_non_null(session = tls_sessions_take(sessions, "2"));
+    SSL_SESSION_free(session);
+    assert_null(tls_sessions_take(sessions, "2"));
+    assert_non_null(session = tls_sessions_take(sessions, "3"));
+    SSL_SESSION_free(session);
+    tls_sessions_free(sessions);
+}
+
+static void keys_of_tickets_change(void **state)
+{
+    struct identity_tickets *tickets = identity_tickets_new();
+    struct identity_ticket_key first, second, found;
+
+    (void)state;
+    identity_tickets_seal(tickets, 1000, &first);
+    assert_int_equal(identity_tickets_open(tickets, 1000, first.name, &found), 0);
+    assert_memory_equal(&found, &first, sizeof first);
+    identity_tickets_seal(tickets, 1000 + IDENTITY_TICKET_S - 1, &second);
+    assert_memory_equal(&second, &first, sizeof first);
+    identity_tickets_seal(tickets, 1000 + IDENTITY_TICKET_S, &second);
+    assert_memory_not_equal(second.name, first.name, sizeof first.name);
+    assert_memory_not_equal(second.cipher, first.cipher, sizeof first.cipher);
+    assert_int_equal(
+        identity_tickets_open(tickets, 999 + 2 * IDENTITY_TICKET_S, first.name, &found), 0);
+    assert_memory_equal(&found, &first, sizeof first);
+    assert_int_equal(
+        identity_tickets_open(tickets, 1000 + 2 * IDENTITY_TICKET_S, first.name, &found), -ENOENT);
+    assert_int_equal(
+        identity_tickets_open(tickets, 1000 + 2 * IDENTITY_TICKET_S, second.name, &found), 0);
+    assert_int_equal(
+        identity_tickets_open(tickets, 1000 + 9 * IDENTITY_TICKET_S, second.name, &found), -ENOENT);
+    identity_tickets_free(tickets);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -397,6 +732,16 @@ int main(void)
         cmocka_unit_test(a_stream_moves_with_all_its_bytes),
         cmocka_unit_test(what_is_queued_moves_too),
         cmocka_unit_test(a_detached_stream_can_be_closed),
+        cmocka_unit_test(the_next_dial_is_resumed),
+        cmocka_unit_test(what_was_cut_is_resumed_too),
+        cmocka_unit_test(a_session_is_of_one_protocol),
+        cmocka_unit_test(who_is_revoked_since_is_not_resumed),
+        cmocka_unit_test(who_has_expired_since_is_not_resumed),
+        cmocka_unit_test(a_ticket_that_does_not_open_costs_a_full_handshake),
+        cmocka_unit_test(another_identity_does_not_use_it),
+        cmocka_unit_test(a_ticket_that_was_overheard_is_worth_nothing),
+        cmocka_unit_test(few_sessions_are_kept_and_each_is_taken_out),
+        cmocka_unit_test(keys_of_tickets_change),
     };
     signal(SIGPIPE, SIG_IGN);
     int failed = cmocka_run_group_tests(tests, make_identities, free_identities);

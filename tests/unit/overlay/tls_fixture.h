@@ -24,6 +24,7 @@ struct tls_fixture {
     uv_loop_t loop;
     uv_tcp_t listener;
     char address[ADDRESS_TEXT_MAX];
+    struct tls_sessions *sessions; /* of the client; NULL: each dial is its first */
     struct tls_end client, server;
 };
 
@@ -118,6 +119,7 @@ static inline int fixture_dial(struct tls_fixture *fixture, const char *proxy, c
                             .address = fixture->address,
                             .proxy = proxy,
                             .alpn = alpn,
+                            .sessions = fixture->sessions,
                             .timeout_ms = 3000};
 
     return tls_stream_dial(&fixture->loop, &dial, &fixture_events, &fixture->client,
