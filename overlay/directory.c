@@ -12,6 +12,7 @@ struct entry {
     uint64_t sequence;
     int64_t expires_s;
     bool is_withdrawn;
+    uint8_t serial[CERTIFICATE_SERIAL_BYTES]; /* of its certificate */
     uint8_t signature[IDENTITY_SIGNATURE_BYTES];
     size_t bytes;
     uint8_t *record;
@@ -65,6 +66,14 @@ static void entry_free(struct directory *directory, struct entry *entry)
     free(entry);
 }
 
+static void free_if_empty(struct directory *directory, struct name *name)
+{
+    if (!LIST_EMPTY(&name->entries))
+        return;
+    HASH_DEL(directory->names, name);
+    free(name);
+}
+
 /* Frees the entries that are over at `now_s`, and the name when none is left. */
 static void name_expire(struct directory *directory, struct name *name, int64_t now_s)
 {
@@ -73,9 +82,21 @@ static void name_expire(struct directory *directory, struct name *name, int64_t 
         if (entry->expires_s <= now_s)
             entry_free(directory, entry);
     }
-    if (LIST_EMPTY(&name->entries)) {
-        HASH_DEL(directory->names, name);
-        free(name);
+    free_if_empty(directory, name);
+}
+
+void directory_revoke(struct directory *directory, const struct identity *identity)
+{
+    struct name *name, *next_name;
+
+    HASH_ITER(hh, directory->names, name, next_name)
+    {
+        for (struct entry *entry = LIST_FIRST(&name->entries), *after; entry; entry = after) {
+            after = LIST_NEXT(entry, next);
+            if (identity_is_revoked(identity, entry->serial))
+                entry_free(directory, entry);
+        }
+        free_if_empty(directory, name);
     }
 }
 
@@ -154,6 +175,7 @@ int directory_put(struct directory *directory, const struct record *record,
     directory->withdrawn += (unsigned)record->is_withdrawn - (unsigned)entry->is_withdrawn;
     entry->is_withdrawn = record->is_withdrawn;
     entry->sequence = record->sequence;
+    memcpy(entry->serial, record->certificate.serial, sizeof entry->serial);
     entry->expires_s = record->issued_s + record->lifetime_s;
     memcpy(entry->signature, wire->signature.data, IDENTITY_SIGNATURE_BYTES);
     free(entry->record);

@@ -36,6 +36,8 @@ int directory_find(const struct directory *directory, const char *asked, int64_t
 void directory_each(const struct directory *directory, int64_t now_s,
                     bool (*each)(void *ctx, const struct directory_answer *answer), void *ctx);
 
+/* Drops all records of revoked certificates. */
+void directory_revoke(struct directory *directory, const struct identity *identity);
 void directory_expire(struct directory *directory, int64_t now_s);
 /* Was the name (or a prefix of the number) served lately, though now withdrawn or out of date? */
 bool directory_was_served(const struct directory *directory, const char *asked);

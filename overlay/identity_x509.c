@@ -108,6 +108,19 @@ static int read_names(X509 *x509, struct certificate *certificate, char *why, si
     return error;
 }
 
+int identity_serial(const ASN1_INTEGER *number, uint8_t serial[CERTIFICATE_SERIAL_BYTES])
+{
+    int length = ASN1_STRING_length(number);
+
+    memset(serial, 0, CERTIFICATE_SERIAL_BYTES);
+    if (length <= 0 || length > CERTIFICATE_SERIAL_BYTES ||
+        ASN1_STRING_type(number) != V_ASN1_INTEGER)
+        return -EINVAL;
+    memcpy(serial + CERTIFICATE_SERIAL_BYTES - length, ASN1_STRING_get0_data(number),
+           (size_t)length);
+    return 0;
+}
+
 static int read_key(X509 *x509, struct certificate *certificate, char *why, size_t why_bytes)
 {
     EVP_PKEY *key = X509_get0_pubkey(x509);
@@ -139,6 +152,11 @@ int identity_x509_read(X509 *x509, struct certificate *certificate, char *why, s
         snprintf(why, why_bytes, "is a certificate authority, not a node");
         return -EINVAL;
     }
+    if (identity_serial(X509_get0_serialNumber(x509), certificate->serial) < 0) {
+        snprintf(why, why_bytes, "its serial number is none of at most %d bytes",
+                 CERTIFICATE_SERIAL_BYTES);
+        return -EINVAL;
+    }
     certificate->not_before_s = identity_time_s(X509_get0_notBefore(x509));
     certificate->not_after_s = identity_time_s(X509_get0_notAfter(x509));
 
@@ -165,7 +183,7 @@ static const char *chain_error(int error)
 int identity_x509_chain(const struct identity *identity, X509 *x509, char *why, size_t why_bytes)
 {
     X509_STORE_CTX *chain = X509_STORE_CTX_new();
-    X509_REVOKED *entry;
+    uint8_t serial[CERTIFICATE_SERIAL_BYTES];
     int error = -EACCES;
 
     if (!chain || X509_STORE_CTX_init(chain, identity->store, x509, NULL) != 1) {
@@ -173,7 +191,8 @@ int identity_x509_chain(const struct identity *identity, X509 *x509, char *why, 
         error = -ENOMEM;
     } else if (X509_verify_cert(chain) != 1) {
         snprintf(why, why_bytes, "%s", chain_error(X509_STORE_CTX_get_error(chain)));
-    } else if (identity->revoked && X509_CRL_get0_by_cert(identity->revoked, &entry, x509) == 1) {
+    } else if (identity_serial(X509_get0_serialNumber(x509), serial) == 0 &&
+               identity_is_revoked(identity, serial)) {
         snprintf(why, why_bytes, "revoked");
     } else {
         error = 0;

@@ -1,9 +1,11 @@
 /* overlay/identity_x509.h: an identity from the inside, and certificates as OpenSSL holds them.
  *
- * Private to identity*.c and realm*.c. Any thread; an identity is read-only once it is made.
+ * Private to identity*.c and realm*.c. Any thread; an identity is read-only once it is made, but
+ * for its revocation list.
  *
  *   identity.c       the enrolment file: read, checked, held
  *   identity_x509.c  a certificate of the realm as plain data; is it good?
+ *   identity_revoke.c  the revocation list
  *   identity_name.c  which names there may be
  *   identity_key.c   signing, sealing, agreeing on keys
  *   identity_tls.c   the TLS context
@@ -16,14 +18,20 @@
 
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <stdatomic.h>
+
+/* Lists as they came, the newest first; one that is in force is never changed. */
+struct identity_lists {
+    _Atomic(const struct identity_held_list *) newest;
+};
 
 struct identity {
     struct certificate own;
     X509 *certificate;
     X509 *root;
     EVP_PKEY *key;
-    X509_STORE *store; /* holds the root */
-    X509_CRL *revoked; /* NULL: no revocation list */
+    X509_STORE *store;            /* holds the root */
+    struct identity_lists *lists; /* of its own, because it changes under a const identity */
     SSL_CTX *tls;
     int64_t root_not_before_s, root_not_after_s;
     uint8_t sign_key[64];                   /* libsodium's form of our key */
@@ -43,12 +51,19 @@ int identity_x509_chain(const struct identity *identity, X509 *x509, char *why, 
 /* Is `now_s` within its time, and the root's? -EACCES with the reason. */
 int identity_x509_time(const struct identity *identity, const struct certificate *certificate,
                        int64_t now_s, char *why, size_t why_bytes);
+/* The serial number, padded in front. -EINVAL for what RFC 5280, section 4.1.2.2 does not allow. */
+int identity_serial(const ASN1_INTEGER *number, uint8_t serial[CERTIFICATE_SERIAL_BYTES]);
 int64_t identity_time_s(const ASN1_TIME *time);
 /* "2026-01-02" into `text` (IDENTITY_DATE_BYTES), which is returned. */
 #define IDENTITY_DATE_BYTES 16
 const char *identity_date(int64_t time_s, char *text);
 /* OpenSSL's own words for what went wrong last; empties its queue. */
 const char *identity_openssl_error(void);
+
+/* ---- identity_revoke.c ---------------------------------------------------------------- */
+
+int identity_lists_open(struct identity *identity);
+void identity_lists_free(struct identity *identity);
 
 /* ---- identity_name.c ------------------------------------------------------------------ */
 
