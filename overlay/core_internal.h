@@ -27,11 +27,18 @@
 #define PROTOCOL_VERSION 1
 #define FRAME_BYTES_MAX 65536
 #define GREETING_MAX_MS 5000 /* from connection to Hello or Welcome */
-#define BODIES 32            /* field numbers of Envelope.body */
+#define BODIES 48            /* field numbers of Envelope.body */
 #define ROUTE_ID_BYTES 8
 #define KEY_HINT_BYTES 8
 
 struct peer;
+
+/* What a peer has of the revocation list, by number (revocation.c). */
+struct revocation_peer {
+    uint64_t told; /* by it or by us, whatever is higher: nothing older needs to be sent */
+    uint64_t held; /* by its own word */
+    struct bucket lists;
+};
 
 /* ---- small tools (core.c) ---------------------------------------------------------------------
  */
@@ -44,7 +51,14 @@ void core_timer_set(struct core *core, struct core_timer *timer, uint64_t at_ms)
 void core_timer_stop(struct core *core, struct core_timer *timer);
 
 /* Complaints about others: one line per cause and minute. */
-enum complaint { COMPLAINT_RECORD, COMPLAINT_LETTER, COMPLAINT_OFFER, COMPLAINT_LINK, COMPLAINTS };
+enum complaint {
+    COMPLAINT_RECORD,
+    COMPLAINT_LETTER,
+    COMPLAINT_OFFER,
+    COMPLAINT_LINK,
+    COMPLAINT_LIST,
+    COMPLAINTS
+};
 void core_complain(struct core *core, enum complaint cause, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -76,6 +90,8 @@ struct peer {
     uint8_t node[OVERLAY_NODE_ID_BYTES];
     char site[OVERLAY_NAME_MAX];
     unsigned roles_granted;
+    uint8_t serial[CERTIFICATE_SERIAL_BYTES]; /* of its certificate; known once it is up */
+    struct revocation_peer revocation;
     char address[ADDRESS_TEXT_MAX]; /* where it listens; of a client: as we see it */
     struct sockaddr_storage seen;   /* where the link comes from or goes to; family 0: not known */
     uint64_t dial_back_ms;          /* when it was last tried */
@@ -269,6 +285,20 @@ void dialback_on_dial_back(struct core *core, struct peer *peer,
 void dialback_on_dialed_back(struct core *core, struct peer *peer,
                              const Sallyport__Envelope *envelope);
 
+/* ---- revocation (revocation.c) ----------------------------------------------------------------
+ */
+
+void revocation_open(struct core *core);
+/* Its Hello or Welcome says which list it holds. */
+void revocation_greeted(struct peer *peer, uint64_t number);
+/* Somebody may need our list: it is sent soon, after what is sent now. */
+void revocation_spread(struct core *core);
+/* Closes the link when its other end is revoked, or came to us although we are; says whether. */
+bool revocation_refuses(struct peer *peer);
+void revocation_on_revocation(struct core *core, struct peer *peer,
+                              const Sallyport__Envelope *envelope);
+void revocation_on_held(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
+
 /* ---- all of it --------------------------------------------------------------------------------
  */
 
@@ -307,7 +337,7 @@ struct core {
     struct lookup *lookups;
 
     struct directory *directory;
-    struct core_timer expire_timer;
+    struct core_timer expire_timer, spread_timer;
     struct query *queries;
     unsigned query_count;
     struct forward *forward;

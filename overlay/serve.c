@@ -52,6 +52,7 @@ void serve_welcome(struct core *core, struct peer *peer)
     welcome.clients = core->client_count;
     welcome.time_s = core->io.time_s(core->io.ctx);
     welcome.address = core->address;
+    welcome.revocation = identity_list(core->identity).number;
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_WELCOME;
     envelope.welcome = &welcome;
     peer_send(peer, &envelope);
@@ -85,6 +86,7 @@ static void accept_client(struct core *core, struct peer *peer, const Sallyport_
 
 static void on_hello(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)
 {
+    revocation_greeted(peer, envelope->hello->revocation);
     if (envelope->hello->version < 1)
         refuse(peer, "no common version of the protocol");
     else if (envelope->hello->supernode)
@@ -131,6 +133,7 @@ const struct role role_client = {
             [SALLYPORT__ENVELOPE__BODY_ROUTE] = forward_on_route_of_client,
             [SALLYPORT__ENVELOPE__BODY_RELAYS] = relays_on_relays,
             [SALLYPORT__ENVELOPE__BODY_DIAL_BACK] = dialback_on_dial_back,
+            [SALLYPORT__ENVELOPE__BODY_REVOCATION] = revocation_on_revocation,
         },
     .on_gone = on_client_gone,
 };

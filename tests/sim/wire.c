@@ -115,6 +115,12 @@ static struct sim_node *find_listener(struct world *world, const char *address)
     return NULL;
 }
 
+/* As the TLS handshake would. */
+static bool is_refused(const struct identity *judge, const struct identity *other)
+{
+    return identity_is_revoked(judge, identity_certificate(other)->serial);
+}
+
 static void run_connected(struct world *world, struct sim_event *event)
 {
     struct wire *wire = event->wire;
@@ -125,6 +131,11 @@ static void run_connected(struct world *world, struct sim_event *event)
         return;
     if (!listener->core) {
         send_down(world, wire, 0, "connection refused");
+        return;
+    }
+    if (is_refused(listener->identity, dialler->identity) ||
+        is_refused(dialler->identity, listener->identity)) {
+        send_down(world, wire, 0, "revoked");
         return;
     }
     wire->end[1].epoch = listener->epoch;

@@ -62,6 +62,11 @@ static const struct identity *get_identity(const char *site, unsigned roles, int
     return pool[pool_count++].identity;
 }
 
+const struct realm *sim_realm(void)
+{
+    return &realm;
+}
+
 void sim_identities_free(void)
 {
     while (pool_count > 0)

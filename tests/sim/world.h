@@ -21,6 +21,7 @@
 
 struct world;
 struct sim_event;
+struct realm;
 struct wire;
 
 /* What a gateway does with a call that comes in, each in ms after the offer. */
@@ -97,6 +98,8 @@ struct world {
 
 /* Identities are made once per process: a signature over a certificate is not what is simulated. */
 void sim_identities_free(void);
+/* The realm that they are all of; as long as they are. */
+const struct realm *sim_realm(void);
 
 void world_init(struct world *world, uint64_t seed);
 void world_fini(struct world *world);
