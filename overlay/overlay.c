@@ -304,7 +304,10 @@ int overlay_open(uv_loop_t *loop, const struct conf *conf, const struct overlay_
     made->ctx = ctx;
     error = identity_load(conf->realm.enrolment, conf->realm.revocation, &made->identity, why,
                           why_bytes);
+    if (error == 0)
+        error = overlay_revoked_load(made, why, why_bytes);
     if (error < 0) {
+        identity_free(made->identity);
         free(made);
         return -EINVAL;
     }
