@@ -291,8 +291,8 @@ void dialback_on_dialed_back(struct core *core, struct peer *peer,
 void revocation_open(struct core *core);
 /* Its Hello or Welcome says which list it holds. */
 void revocation_greeted(struct peer *peer, uint64_t number);
-/* Somebody may need our list: it is sent soon, after what is sent now. */
-void revocation_spread(struct core *core);
+/* It has just greeted or been greeted: our list follows when it needs it. */
+void revocation_on_ready(struct peer *peer);
 /* Closes the link when its other end is revoked, or came to us although we are; says whether. */
 bool revocation_refuses(struct peer *peer);
 void revocation_on_revocation(struct core *core, struct peer *peer,

@@ -83,10 +83,12 @@ void revocation_open(struct core *core)
     core_timer_init(&core->spread_timer, on_spread, core);
 }
 
-void revocation_spread(struct core *core)
+void revocation_on_ready(struct peer *peer)
 {
-    if (identity_list(core->identity).number > 0)
-        core_timer_set(core, &core->spread_timer, core_now(core));
+    struct identity_list list = identity_list(peer->core->identity);
+
+    if (is_owed(peer, list.number))
+        send_list(peer, &list);
 }
 
 /* ---- applying ---------------------------------------------------------------------------------
@@ -160,7 +162,7 @@ static void apply(struct core *core)
         part_with(peer, &list, is_ours ? WE_ARE_REVOKED : REVOKED);
     if (is_ours)
         keep_quiet(core);
-    revocation_spread(core);
+    on_spread(core);
 }
 
 /* ---- hearing ----------------------------------------------------------------------------------
