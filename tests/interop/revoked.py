@@ -53,6 +53,8 @@ def revoked_during_a_call(rig):
     if honest.wait_exit(20) != 0 or len(office.live_calls()) != 0:
         raise Failure(f"the other call did not last:\n{honest.log()}")
     hubs[1].restart().wait_ready(attached=2)
+    if "list number 1" not in run_tool("status", "-c", hubs[1].settings):
+        raise Failure("hub2 has not read the list that it kept")
     if not glob.glob(rig.path("hub2.state", "revoked-*")):
         raise Failure("hub2 has not kept the list")
     return f"published after {published:.2f} s, cut off after {ended:.2f} s"
