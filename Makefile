@@ -151,7 +151,7 @@ test: $(O)/.test-packages
 test-built: $(O)/sallyport $(UNIT) $(SIM) tools
 	$(Q)tests/run $(UNIT) $(SIM)
 # Those that start threads of their own.
-THREADED = $(call unit_bin,media) $(patsubst %,$(O)/tests/unit/overlay/test_%,overlay path path_tcp relay relay_udp tls udp_port watch)
+THREADED = $(call unit_bin,media) $(patsubst %,$(O)/tests/unit/overlay/test_%,overlay path path_tcp relay relay_udp revocation tls udp_port watch)
 test-threads: $(THREADED)
 	$(Q)tests/run $(THREADED)
 

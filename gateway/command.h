@@ -21,6 +21,10 @@ int command_calls(int argc, char **argv);
 int command_nodes(int argc, char **argv);
 int command_why(int argc, char **argv);
 
+/* `sallyport realm publish` (command_publish.c), as the node of an enrolment file or of settings.
+ */
+int command_realm_publish(const char *realm, const char *enrolment, const char *config);
+
 /* Prints a help page on stdout; returns 0. */
 int command_help(const char *text);
 /* "sallyport run: WHAT; try 'sallyport run --help'" on stderr; returns COMMAND_USAGE. */

@@ -7,18 +7,25 @@
 #include <string.h>
 
 static const char help[] =
-    "usage: sallyport realm new    [--realm DIR] [--name NAME] [--days N]\n"
-    "       sallyport realm enrol  [--realm DIR] --site NAME [--number +PREFIX]… [--role ROLE]…\n"
-    "                              [--supernode HOST:PORT]… [--days N] --out FILE\n"
-    "       sallyport realm revoke [--realm DIR] FILE\n"
-    "       sallyport realm show   FILE [--revocation FILE]\n\n"
-    "Works offline, on the operator's own machine; the realm's key never leaves its folder.\n\n"
+    "usage: sallyport realm new     [--realm DIR] [--name NAME] [--days N]\n"
+    "       sallyport realm enrol   [--realm DIR] --site NAME [--number +PREFIX]… [--role ROLE]…\n"
+    "                               [--supernode HOST:PORT]… [--days N] --out FILE\n"
+    "       sallyport realm revoke  [--realm DIR] FILE\n"
+    "       sallyport realm publish [--realm DIR] -e FILE\n"
+    "       sallyport realm show    FILE [--revocation FILE]\n\n"
+    "Works offline, on the operator's own machine, but for publish; the realm's key never leaves\n"
+    "its folder.\n\n"
     "new     makes a realm: root.pem and root.key in DIR\n"
     "enrol   makes one enrolment file for one node: key, certificate, root, first supernodes.\n"
     "        Copy it to the node and name it in its settings: realm { enrolment = \"FILE\" }\n"
     "revoke  adds the node of an enrolment file (or of its certificate in DIR/issued) to\n"
-    "        DIR/revoked.pem; give that file to the supernodes, realm { revocation = \"FILE\" },\n"
-    "        and start them again: it is read at start\n"
+    "        DIR/revoked.pem, signed by the root; publish it then\n"
+    "publish attaches to a supernode as the node of an enrolment file, any that is not revoked, "
+    "and\n"
+    "        hands DIR/revoked.pem in. Within seconds all nodes have it and keep it: those in it\n"
+    "        lose their links and calls and cannot come back. A node that is switched off hears "
+    "of\n"
+    "        it when it returns. Exit status 1 when no supernode has it after 10 s\n"
     "show    says in words what an enrolment file grants\n\n"
     "  -r, --realm DIR        folder of the realm (default: realm)\n"
     "      --name NAME        name in the root certificate (default: sallyport)\n"
@@ -29,6 +36,10 @@ static const char help[] =
     "      --supernode H:P    where the node finds a supernode; several times\n"
     "      --days N           life of the certificate (default: root 3650, node 365)\n"
     "  -o, --out FILE         the enrolment file to write\n"
+    "  -e, --enrolment FILE   publish as this node; not one that runs elsewhere: it would be "
+    "pushed\n"
+    "                         off its supernode for a moment\n"
+    "  -c, --config FILE      publish with these settings instead (proxy, supernodes)\n"
     "      --revocation FILE  also check against this revocation list\n\n"
     "examples:\n"
     "  sallyport realm new --realm realm --name example\n"
@@ -36,10 +47,12 @@ static const char help[] =
     "hub.enrol\n"
     "  sallyport realm enrol --realm realm --site paris --number +331234 \\\n"
     "                        --supernode hub.example:443 --out paris.enrol\n"
-    "  sallyport realm show paris.enrol\n";
+    "  sallyport realm show paris.enrol\n"
+    "  sallyport realm revoke --realm realm paris.enrol\n"
+    "  sallyport realm publish --realm realm -e operator.enrol\n";
 
 struct realm_options {
-    const char *realm, *name, *out, *revocation;
+    const char *realm, *name, *out, *revocation, *enrolment_file, *config;
     int days;
     struct overlay_enrolment enrolment;
 };
@@ -94,6 +107,12 @@ static int take_option(int option, struct realm_options *out)
         return 0;
     case 'o':
         out->out = optarg;
+        return 0;
+    case 'e':
+        out->enrolment_file = optarg;
+        return 0;
+    case 'c':
+        out->config = optarg;
         return 0;
     case 'n':
         return add(enrolment->numbers, &enrolment->number_count, optarg);
@@ -155,16 +174,29 @@ static int enrol(struct realm_options *options)
 
 static int revoke_node(const struct realm_options *options, const char *file)
 {
-    char why[256];
+    struct overlay_realm_list list;
+    char why[PATH_MAX + 128];
     if (!file)
         return command_misuse("realm", "revoke needs the enrolment FILE of the node");
-    if (overlay_realm_revoke(options->realm, file, why, sizeof why) != 0)
+    if (overlay_realm_revoke(options->realm, file, why, sizeof why) != 0 ||
+        overlay_realm_list(options->realm, &list, why, sizeof why) != 0)
         return fail(why);
-    printf(
-        "Revoked. Give %s/revoked.pem to the supernodes, realm { revocation = \"…\" }, and start "
-        "them again.\n",
-        options->realm);
+    printf("Revoked: %s has number %llu and %d %s.\n", list.path, (unsigned long long)list.number,
+           list.count, list.count == 1 ? "certificate" : "certificates");
+    if (list.fits)
+        printf("Next: sallyport realm publish --realm %s -e FILE\n", options->realm);
+    else
+        printf(
+            "That is more than fits into one message between nodes: it cannot be published. "
+            "Give the file to each node, realm { revocation = \"FILE\" }, and start it again.\n");
     return 0;
+}
+
+static int publish(const struct realm_options *options)
+{
+    if (!options->enrolment_file == !options->config)
+        return command_misuse("realm", "publish needs either -e ENROLMENT or -c FILE");
+    return command_realm_publish(options->realm, options->enrolment_file, options->config);
 }
 
 static int show(const struct realm_options *options, const char *file)
@@ -186,6 +218,8 @@ int command_realm(int argc, char **argv)
         {"site", required_argument, NULL, 's'},
         {"number", required_argument, NULL, 'n'},
         {"out", required_argument, NULL, 'o'},
+        {"enrolment", required_argument, NULL, 'e'},
+        {"config", required_argument, NULL, 'c'},
         {"name", required_argument, NULL, OPTION_NAME},
         {"role", required_argument, NULL, OPTION_ROLE},
         {"supernode", required_argument, NULL, OPTION_SUPERNODE},
@@ -195,7 +229,7 @@ int command_realm(int argc, char **argv)
         {0}};
     struct realm_options options = {.realm = "realm", .name = "sallyport"};
     int option, err;
-    while ((option = getopt_long(argc, argv, "r:s:n:o:h", long_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "r:s:n:o:e:c:h", long_options, NULL)) != -1) {
         if (option == 'h')
             return command_help(help);
         if ((err = take_option(option, &options)) != 0)
@@ -212,7 +246,9 @@ int command_realm(int argc, char **argv)
         return enrol(&options);
     if (strcmp(verb, "revoke") == 0)
         return revoke_node(&options, file);
+    if (strcmp(verb, "publish") == 0)
+        return publish(&options);
     if (strcmp(verb, "show") == 0)
         return show(&options, file);
-    return command_misuse("realm", "say what to do: new, enrol, revoke or show");
+    return command_misuse("realm", "say what to do: new, enrol, revoke, publish or show");
 }

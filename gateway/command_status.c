@@ -51,6 +51,9 @@ static void tell_overlay(const json_t *overlay)
     strftime(until, sizeof until, "%Y-%m-%d", gmtime_r(&expires_s, &tm));
     printf("site       %s, node %s, enrolled until %s\n", command_text(overlay, "site"),
            command_text(overlay, "node"), until);
+    if (command_number(overlay, "revocation_list"))
+        printf("revoked    those in list number %lld\n",
+               command_number(overlay, "revocation_list"));
     if (!json_is_true(json_object_get(overlay, "attached")))
         printf("supernode  NONE: %s\n", command_text(overlay, "last_error"));
     json_array_foreach(json_object_get(overlay, "supernodes"), i, supernode)

@@ -12,7 +12,7 @@ static const struct {
 } commands[] = {
     {"run", command_run, "run a node: gateway, supernode, relay, as its settings say"},
     {"check", command_check, "check a settings file and what it names, without starting"},
-    {"realm", command_realm, "make a realm, enrol nodes, revoke them (offline)"},
+    {"realm", command_realm, "make a realm, enrol nodes, revoke them"},
     {"call", command_call, "call, or answer, as a node without any SIP phone"},
     {"status", command_status, "show a running node: supernodes, phones, counters"},
     {"calls", command_calls, "show calls in progress and the last ones that ended"},

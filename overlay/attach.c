@@ -244,6 +244,7 @@ void attach_connected(struct core *core, struct peer *peer)
     if (hello.supernode || hello.relay)
         hello.address = core->address;
     peer->told_digest = hello.relay; /* not that there are none */
+    hello.revocation = identity_list(core->identity).number;
     hello.software = (char *)"sallyport/0.1";
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_HELLO;
     envelope.hello = &hello;
@@ -362,6 +363,7 @@ static void on_welcome(struct core *core, struct peer *peer, const Sallyport__En
         peer->host->was_good = true;
     }
     host_learn_all(core, welcome->supernodes, welcome->n_supernodes);
+    revocation_greeted(peer, welcome->revocation);
 
     if (core->is_supernode && !peer->is_for_us) {
         fellow_welcomed(core, peer, welcome);
@@ -513,6 +515,8 @@ const struct role role_upstream = {
             [SALLYPORT__ENVELOPE__BODY_RELAYS] = relays_on_relays,
             [SALLYPORT__ENVELOPE__BODY_INVITE] = seats_on_invite,
             [SALLYPORT__ENVELOPE__BODY_DIALED_BACK] = dialback_on_dialed_back,
+            [SALLYPORT__ENVELOPE__BODY_REVOCATION] = revocation_on_revocation,
+            [SALLYPORT__ENVELOPE__BODY_REVOCATION_HELD] = revocation_on_held,
         },
     .on_gone = on_upstream_gone,
 };

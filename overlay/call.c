@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,6 +197,24 @@ void call_end_all(struct core *core)
 
     HASH_ITER(hh, core->calls->by_name, call, after)
     call_finish(call, &cause);
+}
+
+void call_end_revoked(struct core *core)
+{
+    struct overlay_call *call, *after;
+    bool is_ours = identity_is_revoked(core->identity, core->self->serial);
+    struct call_cause cause = call_cause(CALL_UNAVAILABLE, NULL);
+
+    HASH_ITER(hh, core->calls->by_name, call, after)
+    {
+        const struct certificate *revoked = is_ours ? core->self : call->far;
+        if (!is_ours && call->errand && call_offer_goes_on(call))
+            continue;
+        if (!revoked || !identity_is_revoked(core->identity, revoked->serial))
+            continue;
+        snprintf(cause.text, sizeof cause.text, "%s: its certificate was revoked", revoked->site);
+        call_finish(call, &cause);
+    }
 }
 
 void call_on_upstreams_changed(struct core *core)

@@ -154,6 +154,8 @@ void call_let_go(struct overlay_call *call);
 /* The far end knows that it is over, or will never. */
 void call_forget(struct overlay_call *call);
 void call_on_upstreams_changed(struct core *core);
+/* Ends those with nodes that are revoked now, or all, when we are. */
+void call_end_revoked(struct core *core);
 
 /* ---- call_table.c -----------------------------------------------------------------------------
  */
@@ -193,6 +195,9 @@ void call_offer_arrived(struct overlay_call *call);
 /* The offer could not be delivered by this upstream. */
 void call_offer_failed(struct overlay_call *call, core_link upstream);
 void call_offer_timeout(struct overlay_call *call);
+/* Some certificates are revoked now: their records are left out. True: the call goes on with
+ * another node than it was offered to, or none yet. */
+bool call_offer_goes_on(struct overlay_call *call);
 void call_errand_free(struct overlay_call *call);
 
 /* ---- call_accept.c ----------------------------------------------------------------------------

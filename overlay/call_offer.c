@@ -303,6 +303,35 @@ static void record_failed(struct overlay_call *call)
     }
 }
 
+static void drop_revoked(struct overlay_call *call)
+{
+    struct call_errand *errand = call->errand;
+    int kept = errand->next_record;
+
+    for (int i = kept; i < errand->records.count; i++) {
+        struct record *record = errand->records.record[i];
+        if (identity_is_revoked(call->core->identity, record->certificate.serial))
+            free(record);
+        else
+            errand->records.record[kept++] = record;
+    }
+    errand->records.count = kept;
+}
+
+bool call_offer_goes_on(struct overlay_call *call)
+{
+    drop_revoked(call);
+    if (call->state == STATE_LOOKING)
+        return true;
+    if (call->state != STATE_OFFERING || call->errand->next_record == call->errand->records.count ||
+        !identity_is_revoked(call->core->identity, call->far->serial))
+        return false;
+    event_note(call, "revoked", "the certificate of %s was revoked: the next node of it is tried",
+               call->far->site);
+    offer_next(call);
+    return true;
+}
+
 void call_offer_failed(struct overlay_call *call, core_link upstream)
 {
     struct call_errand *errand = call->errand;

@@ -143,6 +143,7 @@ int core_new(const struct core_settings *settings, const struct core_io *io, str
     core_timer_init(&core->expire_timer, expire, core);
     core_timer_set(core, &core->expire_timer, core_now(core) + EXPIRE_EVERY_MS);
     learn_first_hosts(core, settings);
+    revocation_open(core);
     relays_open(core);
     publish_open(core);
     attach_open(core);
@@ -226,17 +227,19 @@ void core_on_link_up(struct core *core, core_link link, bool is_accepted,
     memcpy(peer->node, certificate->node, OVERLAY_NODE_ID_BYTES);
     snprintf(peer->site, sizeof peer->site, "%s", certificate->site);
     peer->roles_granted = certificate->roles;
+    memcpy(peer->serial, certificate->serial, sizeof peer->serial);
     if (peer_address) {
         peer->seen = *peer_address;
         address_normalise(&peer->seen);
     }
-    if (is_accepted) {
-        if (peer_address)
-            address_format(peer_address, peer->address);
+    if (is_accepted && peer_address)
+        address_format(peer_address, peer->address);
+    if (revocation_refuses(peer))
+        return;
+    if (is_accepted)
         serve_accepted(core, peer);
-    } else {
+    else
         attach_connected(core, peer);
-    }
 }
 
 static bool rate_is_kept(struct core *core, struct peer *peer)
@@ -346,6 +349,7 @@ void core_status(const struct core *core, struct overlay_status *status)
     status->clients = core->client_count;
     status->records = directory_count(core->directory);
     status->malformed = core->malformed;
+    status->revocation = identity_list(core->identity).number;
     snprintf(status->last_error, sizeof status->last_error, "%s",
              core_is_attached(core) ? "" : core->last_error);
 }
@@ -362,6 +366,7 @@ void core_each_supernode(const struct core *core,
             .is_home = core->upstream_count > 0 && core->upstream[0] == peer,
             .is_fellow = peer->role == &role_fellow,
             .round_trip_us = peer->round_trip_us,
+            .revocation = peer->revocation.held,
             .since_ms = core_now(core) - peer->since_ms,
         };
         snprintf(supernode.address, sizeof supernode.address, "%s", peer->address);

@@ -21,6 +21,7 @@
  *   forward.c    Route: home -> home -> node, and failures back
  *   relays.c     relays: told, gathered, measured, chosen
  *   dialback.c   whether a node can be reached from outside
+ *   revocation.c the revocation list: taken, applied, handed on
  *   call.c …     calls end to end: numbered, acknowledged, repeated, sealed (call.h)
  */
 #ifndef OVERLAY_CORE_H
@@ -91,6 +92,10 @@ struct core_io {
     int (*path_show)(void *ctx, void *path, struct core_path *ours);
     bool (*path_is_warm)(void *ctx, void *path);
     void (*path_release)(void *ctx, void *path, uint32_t ssrc_in);
+
+    /* A newer revocation list is in force: it is to be kept, and what the core does not hold of
+     * those in it (paths, tunnels) is to be closed. NULL: there is nothing of that. */
+    void (*revoked)(void *ctx);
 
     /* A node at the other end of `to->link` wants to know whether it can be reached: the answer is
      * core_dialed_back, later. NULL: not possible here. */

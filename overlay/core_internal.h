@@ -36,6 +36,13 @@
 
 struct peer;
 
+/* What a peer has of the revocation list, by number (revocation.c). */
+struct revocation_peer {
+    uint64_t told; /* by it or by us, whatever is higher: nothing older needs to be sent */
+    uint64_t held; /* by its own word */
+    struct bucket lists;
+};
+
 /* ---- small tools (core.c) ---------------------------------------------------------------------
  */
 
@@ -57,6 +64,7 @@ enum complaint {
     COMPLAINT_LINK,
     COMPLAINT_MEMBER,
     COMPLAINT_LOOKUP,
+    COMPLAINT_LIST,
     COMPLAINTS
 };
 void core_complain(struct core *core, enum complaint cause, const char *format, ...)
@@ -107,6 +115,8 @@ struct peer {
     uint8_t node[OVERLAY_NODE_ID_BYTES];
     char site[OVERLAY_NAME_MAX];
     unsigned roles_granted;
+    uint8_t serial[CERTIFICATE_SERIAL_BYTES]; /* of its certificate; known once it is up */
+    struct revocation_peer revocation;
     char address[ADDRESS_TEXT_MAX]; /* where it listens; of a client: as we see it */
     struct sockaddr_storage seen;   /* where the link comes from or goes to; family 0: not known */
     uint64_t dial_back_ms;          /* when it was last tried */
@@ -330,6 +340,20 @@ void dialback_on_dial_back(struct core *core, struct peer *peer,
 void dialback_on_dialed_back(struct core *core, struct peer *peer,
                              const Sallyport__Envelope *envelope);
 
+/* ---- revocation (revocation.c) ----------------------------------------------------------------
+ */
+
+void revocation_open(struct core *core);
+/* Its Hello or Welcome says which list it holds. */
+void revocation_greeted(struct peer *peer, uint64_t number);
+/* It has just greeted or been greeted: our list follows when it needs it. */
+void revocation_on_ready(struct peer *peer);
+/* Closes the link when its other end is revoked, or came to us although we are; says whether. */
+bool revocation_refuses(struct peer *peer);
+void revocation_on_revocation(struct core *core, struct peer *peer,
+                              const Sallyport__Envelope *envelope);
+void revocation_on_held(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
+
 /* ---- all of it --------------------------------------------------------------------------------
  */
 
@@ -375,8 +399,9 @@ struct core {
 
     struct directory *directory;
     struct core_timer expire_timer;
-    struct members *members; /* NULL: we do not serve */
-    struct core_timer spread_timer;
+    struct members *members;            /* NULL: we do not serve */
+    struct core_timer spread_timer;     /* of records */
+    struct core_timer revocation_timer; /* of the revocation list */
     struct query *queries;
     unsigned query_count;
     struct found_cache found_cache;

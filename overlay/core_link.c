@@ -150,6 +150,7 @@ void peer_ready(struct peer *peer, const struct role *role)
     peer->since_ms = core_now(peer->core);
     if (peer->other)
         return;
+    revocation_on_ready(peer);
     core_timer_set(peer->core, &peer->timer,
                    peer->is_dialled ? next_idle(peer) : peer->heard_ms + SILENCE_MAX_MS);
 }

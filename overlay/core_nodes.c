@@ -1,73 +1,157 @@
-/* The realm as this node sees it: the supernodes that it is linked to, and those that it only knows
- * of. */
+/* The realm as this node sees it: a supernode its members, others their homes and the supernodes
+ * that these told of. */
 #include "overlay/core_internal.h"
 
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define SHARE_ALL 1000 /* each supernode keeps all names */
+#define SHARE_KEYS 1000 /* shares are told per mille: of so many keys */
 
 static void set_node(struct overlay_node *out, const uint8_t node[OVERLAY_NODE_ID_BYTES])
 {
     sodium_bin2hex(out->node, sizeof out->node, node, OVERLAY_NODE_ID_BYTES);
 }
 
-static bool is_linked(const struct peer *peer)
+static const struct peer *find_upstream(const struct core *core, const uint8_t *node, int *place)
 {
-    return peer->is_ready && !peer->other &&
-           (peer->role == &role_upstream || peer->role == &role_fellow);
-}
-
-static const struct peer *find_linked(const struct core *core, const struct host *host)
-{
-    for (const struct peer *peer = core->peers; peer; peer = peer->hh.next)
-        if (is_linked(peer) &&
-            (peer->host == host ||
-             (host->has_node && memcmp(peer->node, host->node, OVERLAY_NODE_ID_BYTES) == 0)))
-            return peer;
+    for (*place = 0; *place < core->upstream_count; ++*place)
+        if (memcmp(core->upstream[*place]->node, node, OVERLAY_NODE_ID_BYTES) == 0)
+            return core->upstream[*place];
     return NULL;
 }
 
-static void describe_self(const struct core *core, struct overlay_node *out)
+static void set_link(const struct core *core, const struct peer *peer, struct overlay_node *out)
 {
-    *out = (struct overlay_node){
-        .is_self = true,
-        .is_home = core->upstream_count > 0 && core->upstream[0]->other,
-        .is_leaving = core->is_leaving,
-        .version = PROTOCOL_VERSION,
-        .seats = core->seats,
-        .clients = core->client_count,
-        .records = directory_count(core->directory),
-        .share = SHARE_ALL,
-    };
-    snprintf(out->address, sizeof out->address, "%s", core->address);
-    snprintf(out->site, sizeof out->site, "%s", core->self->site);
-    set_node(out, core->self->node);
+    out->is_linked = true;
+    out->round_trip_us = peer->round_trip_us;
+    out->heard_ms = core_now(core) - peer->heard_ms;
 }
+
+/* ---- a supernode's members --------------------------------------------------------------------
+ */
+
+/* How many of the keys each member holds, by its place in the ring; the caller frees. */
+static unsigned *count_shares(const struct core *core)
+{
+    const struct members *members = core->members;
+    unsigned *shares = core_alloc((size_t)(members->live_count + 1) * sizeof *shares);
+    struct member *holders[HOLDERS];
+
+    for (unsigned key = 0; key < SHARE_KEYS; key++) {
+        int count = members_rank(core, members_hash(&key, sizeof key), holders);
+        for (int h = 0; h < count; h++)
+            for (int i = 0; i < members->live_count; i++)
+                shares[i] += members->live[i] == holders[h];
+    }
+    return shares;
+}
+
+static void describe_member(const struct core *core, const struct member *member,
+                            struct overlay_node *out)
+{
+    const struct peer *fellow = NULL;
+    int place;
+
+    HASH_FIND(hh_node, core->fellows, member->node, OVERLAY_NODE_ID_BYTES, fellow);
+    find_upstream(core, member->node, &place);
+    *out = (struct overlay_node){
+        .is_self = member->is_self,
+        .is_home = place == 0 && core->upstream_count > 0,
+        .is_standby = place == 1 && core->upstream_count > 1,
+        .is_down = member->is_down,
+        .is_leaving = member->is_leaving,
+        .is_invited = member->is_invited,
+        .version = member->version,
+        .seats = member->is_self ? core->seats : member->seats,
+        .clients = member->is_self ? core->client_count : member->clients,
+        .records = member->is_self ? directory_count(core->directory) : member->records,
+        .heard_ms = member->is_self ? 0 : core_now(core) - member->heard_ms,
+    };
+    snprintf(out->address, sizeof out->address, "%s", member->address);
+    snprintf(out->site, sizeof out->site, "%s", member->site);
+    set_node(out, member->node);
+    if (fellow) {
+        uint64_t heard_ms = out->heard_ms;
+        set_link(core, fellow, out);
+        if (heard_ms < out->heard_ms)
+            out->heard_ms = heard_ms;
+    }
+}
+
+static void each_member(const struct core *core,
+                        void (*each)(void *ctx, const struct overlay_node *node), void *ctx)
+{
+    const struct members *members = core->members;
+    unsigned *shares = count_shares(core);
+    struct overlay_node node;
+
+    for (int i = 0; i < members->live_count; i++) {
+        describe_member(core, members->live[i], &node);
+        node.share = shares[i];
+        each(ctx, &node);
+    }
+    free(shares);
+    for (const struct member *member = members->table; member; member = member->hh.next) {
+        if (!member->is_down)
+            continue;
+        describe_member(core, member, &node);
+        each(ctx, &node);
+    }
+}
+
+/* ---- links, and what is known only by its address ----------------------------------------------
+ */
 
 static void describe_peer(const struct core *core, const struct peer *peer,
                           struct overlay_node *out)
 {
+    int place;
+
+    find_upstream(core, peer->node, &place);
     *out = (struct overlay_node){
-        .is_home = core->upstream_count > 0 && core->upstream[0] == peer,
-        .is_standby = core->upstream_count > 1 && core->upstream[1] == peer,
-        .is_linked = true,
-        .share = core->is_supernode ? SHARE_ALL : 0,
-        .round_trip_us = peer->round_trip_us,
-        .heard_ms = core_now(core) - peer->heard_ms,
+        .is_home = place == 0 && core->upstream_count > 0,
+        .is_standby = place == 1 && core->upstream_count > 1,
+        .is_leaving = peer->is_leaving,
+        .version = peer->version,
+        .seats = peer->seats,
+        .clients = peer->clients,
     };
     snprintf(out->address, sizeof out->address, "%s", peer->address);
     snprintf(out->site, sizeof out->site, "%s", peer->site);
     set_node(out, peer->node);
+    set_link(core, peer, out);
 }
 
-static void describe_host(const struct host *host, struct overlay_node *out)
+static void describe_host(const struct core *core, const struct host *host,
+                          struct overlay_node *out)
 {
-    *out = (struct overlay_node){.is_down = host->failures > 0, .heard_ms = UINT64_MAX};
-    strcpy(out->address, host->address);
+    *out = (struct overlay_node){
+        .is_down = host->failures > 0,
+        .version = host->version,
+        .seats = host->seats,
+        .clients = host->clients,
+        .heard_ms = host->version ? core_now(core) - host->told_ms : UINT64_MAX,
+    };
+    snprintf(out->address, sizeof out->address, "%s", host->address);
+    snprintf(out->site, sizeof out->site, "%s", host->site);
     if (host->has_node)
         set_node(out, host->node);
+}
+
+static bool is_told(const struct core *core, const struct host *host)
+{
+    const struct peer *fellow = NULL;
+    int place;
+
+    if (host->is_self || (host->peer && host->peer->is_ready) ||
+        members_find_address(core, host->address))
+        return true;
+    if (!host->has_node)
+        return false;
+    HASH_FIND(hh_node, core->fellows, host->node, OVERLAY_NODE_ID_BYTES, fellow);
+    return fellow || members_find(core, host->node) || find_upstream(core, host->node, &place);
 }
 
 void core_each_node(const struct core *core,
@@ -75,20 +159,24 @@ void core_each_node(const struct core *core,
 {
     struct overlay_node node;
 
-    if (core->is_supernode) {
-        describe_self(core, &node);
+    if (core->members)
+        each_member(core, each, ctx);
+    for (int i = 0; i < core->upstream_count; i++) {
+        if (core->upstream[i]->other || members_find(core, core->upstream[i]->node))
+            continue;
+        describe_peer(core, core->upstream[i], &node);
         each(ctx, &node);
     }
-    for (const struct peer *peer = core->peers; peer; peer = peer->hh.next) {
-        if (!is_linked(peer))
+    for (const struct peer *fellow = core->fellows; fellow; fellow = fellow->hh_node.next) {
+        if (members_find(core, fellow->node))
             continue;
-        describe_peer(core, peer, &node);
+        describe_peer(core, fellow, &node);
         each(ctx, &node);
     }
-    for (const struct host *host = core->hosts; host < core->hosts + HOSTS_MAX; host++) {
-        if (!host->address[0] || host->is_self || find_linked(core, host))
+    for (int i = 0; i < core->host_count; i++) {
+        if (is_told(core, core->hosts[i]))
             continue;
-        describe_host(host, &node);
+        describe_host(core, core->hosts[i], &node);
         each(ctx, &node);
     }
 }
@@ -106,5 +194,16 @@ static void count(void *ctx, const struct overlay_node *node)
 
 void core_realm_state(const struct core *core, struct overlay_realm *realm)
 {
-    core_each_node(core, count, realm);
+    realm->serving = seats_serving_text(core);
+    realm->revocation = identity_list(core->identity).number;
+    if (!core->members) {
+        core_each_node(core, count, realm);
+        return;
+    }
+    struct realm_seats seats = seats_of_realm(core, NULL);
+    realm->supernodes = seats.supernodes;
+    realm->seats = seats.seats;
+    realm->clients = seats.clients;
+    realm->reserve = seats.reserve;
+    realm->is_short = seats.is_short;
 }

@@ -13,6 +13,7 @@ struct entry {
     int64_t expires_s;
     bool is_withdrawn;
     uint64_t told[DIRECTORY_TOLD];
+    uint8_t serial[CERTIFICATE_SERIAL_BYTES]; /* of its certificate */
     uint8_t signature[IDENTITY_SIGNATURE_BYTES];
     size_t bytes;
     uint8_t *record;
@@ -86,6 +87,21 @@ static void name_expire(struct directory *directory, struct name *name, int64_t 
             entry_free(directory, entry);
     }
     name_free_if_empty(directory, name);
+}
+
+void directory_revoke(struct directory *directory, const struct identity *identity)
+{
+    struct name *name, *next_name;
+
+    HASH_ITER(hh, directory->names, name, next_name)
+    {
+        for (struct entry *entry = LIST_FIRST(&name->entries), *after; entry; entry = after) {
+            after = LIST_NEXT(entry, next);
+            if (identity_is_revoked(identity, entry->serial))
+                entry_free(directory, entry);
+        }
+        name_free_if_empty(directory, name);
+    }
 }
 
 void directory_expire(struct directory *directory, int64_t now_s)
@@ -163,6 +179,7 @@ int directory_put(struct directory *directory, const struct record *record,
     directory->withdrawn += (unsigned)record->is_withdrawn - (unsigned)entry->is_withdrawn;
     entry->is_withdrawn = record->is_withdrawn;
     entry->sequence = record->sequence;
+    memcpy(entry->serial, record->certificate.serial, sizeof entry->serial);
     entry->expires_s = record->issued_s + record->lifetime_s;
     memcpy(entry->signature, wire->signature.data, IDENTITY_SIGNATURE_BYTES);
     free(entry->record);

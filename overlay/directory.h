@@ -57,6 +57,8 @@ void directory_walk_anew(struct directory *directory);
 void directory_sweep(struct directory *directory,
                      bool (*is_kept)(void *ctx, const char *name, const uint8_t *node), void *ctx);
 
+/* Drops all records of revoked certificates. */
+void directory_revoke(struct directory *directory, const struct identity *identity);
 void directory_expire(struct directory *directory, int64_t now_s);
 /* Was the name (or a prefix of the number) served lately, though now withdrawn or out of date? */
 bool directory_was_served(const struct directory *directory, const char *asked);

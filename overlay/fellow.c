@@ -213,6 +213,7 @@ const struct role role_fellow = {
             [SALLYPORT__ENVELOPE__BODY_RELAYS] = relays_on_relays,
             [SALLYPORT__ENVELOPE__BODY_DIAL_BACK] = dialback_on_dial_back,
             [SALLYPORT__ENVELOPE__BODY_DIALED_BACK] = dialback_on_dialed_back,
+            [SALLYPORT__ENVELOPE__BODY_REVOCATION] = revocation_on_revocation,
         },
     .on_gone = on_fellow_gone,
 };

@@ -209,7 +209,7 @@ int identity_parse(const char *pem, size_t bytes, struct identity **identity, ch
                    size_t why_bytes)
 {
     struct identity *made = calloc(1, sizeof *made);
-    int error = made ? 0 : -ENOMEM;
+    int error = made ? identity_lists_open(made) : -ENOMEM;
 
     snprintf(why, why_bytes, "out of memory");
     if (error == 0 && bytes > IDENTITY_FILE_MAX) {
@@ -239,8 +239,10 @@ int identity_bare(const struct identity *like, X509 *certificate, EVP_PKEY *key,
     struct identity *made = calloc(1, sizeof *made);
     char why[160];
 
-    if (!made)
+    if (!made || identity_lists_open(made) < 0) {
+        free(made);
         return -ENOMEM;
+    }
     X509_up_ref(like->root);
     X509_STORE_up_ref(like->store);
     made->root = like->root;
@@ -257,37 +259,6 @@ int identity_bare(const struct identity *like, X509 *certificate, EVP_PKEY *key,
         return error;
     }
     *identity = made;
-    return 0;
-}
-
-static int load_revocation(struct identity *identity, const char *path, char *why, size_t why_bytes)
-{
-    char *pem, date[IDENTITY_DATE_BYTES];
-    size_t bytes;
-    int error = identity_file_read(path, &pem, &bytes, why, why_bytes);
-
-    if (error < 0)
-        return error;
-    BIO *bio = BIO_new_mem_buf(pem, (int)bytes);
-    identity->revoked = bio ? PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL) : NULL;
-    BIO_free(bio);
-    free(pem);
-    if (!identity->revoked) {
-        snprintf(why, why_bytes, "%s: is no revocation list; `sallyport realm revoke` makes one",
-                 path);
-        ERR_clear_error();
-        return -EINVAL;
-    }
-    if (X509_CRL_verify(identity->revoked, X509_get0_pubkey(identity->root)) != 1) {
-        snprintf(why, why_bytes, "%s: is not signed by the root of our realm", path);
-        ERR_clear_error();
-        return -EINVAL;
-    }
-    int64_t next_s = identity_time_s(X509_CRL_get0_nextUpdate(identity->revoked));
-    if (next_s && next_s < time(NULL))
-        log_warn(LOG_OVERLAY, NULL,
-                 "%s should have been renewed by %s; what it revokes stays revoked", path,
-                 identity_date(next_s, date));
     return 0;
 }
 
@@ -332,7 +303,7 @@ int identity_load(const char *enrolment, const char *revocation, struct identity
     }
     identity_file_check_mode(enrolment);
     if (revocation)
-        error = load_revocation(made, revocation, why, why_bytes);
+        error = identity_revoke_file(made, revocation, why, why_bytes);
     if (error == 0)
         error = check_own(made, enrolment, why, why_bytes);
     if (error < 0) {
@@ -354,7 +325,7 @@ void identity_free(struct identity *identity)
     X509_free(identity->root);
     EVP_PKEY_free(identity->key);
     X509_STORE_free(identity->store);
-    X509_CRL_free(identity->revoked);
+    identity_lists_free(identity);
     for (int i = 0; i < identity->supernode_count; i++)
         free(identity->supernodes[i]);
     sodium_memzero(identity, sizeof *identity);

@@ -1,8 +1,8 @@
 /* overlay/identity.h: who we are and who others are: certificates of the realm.
  *
  * An identity is what an enrolment file holds: our certificate and Ed25519 key, the realm's root,
- * the first supernodes; plus the revocation list. A certificate names, as subjectAltName URIs,
- *     sallyport:site:berlin   sallyport:number:+4930123   sallyport:role:gateway
+ * the first supernodes; plus the newest revocation list that we know of. A certificate names, as
+ * subjectAltName URIs, sallyport:site:berlin   sallyport:number:+4930123   sallyport:role:gateway
  * and counts only when it chains to the root, is within its time and is not revoked.
  * An enrolment file is PEM: "CERTIFICATE" (ours), "PRIVATE KEY" (PKCS#8), "CERTIFICATE" (root), and
  * one comment line "supernode: host:port" per supernode before the first block; `openssl x509
@@ -17,9 +17,11 @@
 #define IDENTITY_NUMBERS_MAX CONF_LISTS_MAX
 
 /* A verified certificate, as plain data. */
+#define CERTIFICATE_SERIAL_BYTES 20
 struct certificate {
     uint8_t node[OVERLAY_NODE_ID_BYTES];
-    uint8_t public_key[32]; /* Ed25519 */
+    uint8_t serial[CERTIFICATE_SERIAL_BYTES]; /* big-endian: what a revocation list names */
+    uint8_t public_key[32];                   /* Ed25519 */
     char site[OVERLAY_NAME_MAX];
     char numbers[IDENTITY_NUMBERS_MAX][OVERLAY_NAME_MAX];
     int number_count;
@@ -51,6 +53,34 @@ const char *identity_supernode(const struct identity *identity, int i);
  * certificate of ours. */
 int identity_verify(const struct identity *identity, const uint8_t *der, size_t bytes,
                     int64_t now_s, struct certificate *certificate, char *why, size_t why_bytes);
+
+/* ---- revocation (identity_revoke.c) -----------------------------------------------------------
+ *
+ * A list is a CRL (RFC 5280, section 5) that the root has signed, with a CRL number; of two the one
+ * with the higher number counts. Lists are taken on the control thread, asked for on any: an
+ * identity is const but for the list that it holds. Older lists are kept until identity_free.
+ */
+
+/* What of a list fits into a frame; larger ones hold, but cannot be handed on. */
+#define IDENTITY_LIST_MAX 65500
+struct identity_list {
+    uint64_t number; /* 0: there is none */
+    size_t count;    /* of certificates */
+    size_t bytes;
+    const uint8_t *der; /* as long as the identity */
+};
+struct identity_list identity_list(const struct identity *identity);
+/* Takes a newer list. -EALREADY: this number is held; -ESTALE: a higher one is; -EINVAL: no list,
+ * not signed by the root, or one that does not stand alone; each with the reason. */
+int identity_revoke(const struct identity *identity, const uint8_t *der, size_t bytes, char *why,
+                    size_t why_bytes);
+/* The same from a PEM file; the reason begins with its path. */
+int identity_revoke_file(const struct identity *identity, const char *path, char *why,
+                         size_t why_bytes);
+/* The list as PEM, for keeping on disk; the caller frees. NULL: there is none. */
+char *identity_list_pem(const struct identity *identity);
+bool identity_is_revoked(const struct identity *identity,
+                         const uint8_t serial[CERTIFICATE_SERIAL_BYTES]);
 
 /* Does the certificate grant this site or number prefix? A granted prefix grants longer ones. */
 bool certificate_grants(const struct certificate *certificate, const char *name);

@@ -58,7 +58,7 @@ bool identity_known_has(struct identity_known *known, X509 *x509)
 {
     uint8_t hash[crypto_generichash_BYTES];
 
-    if (!hash_of(known, x509, hash))
+    if (!known || !hash_of(known, x509, hash))
         return false;
     pthread_mutex_lock(&known->mutex);
     bool has = memcmp(slot_of(known, hash), hash, sizeof hash) == 0;
@@ -70,7 +70,7 @@ void identity_known_add(struct identity_known *known, X509 *x509)
 {
     uint8_t hash[crypto_generichash_BYTES];
 
-    if (!hash_of(known, x509, hash))
+    if (!known || !hash_of(known, x509, hash))
         return;
     pthread_mutex_lock(&known->mutex);
     memcpy(slot_of(known, hash), hash, sizeof hash);

@@ -108,6 +108,19 @@ static int read_names(X509 *x509, struct certificate *certificate, char *why, si
     return error;
 }
 
+int identity_serial(const ASN1_INTEGER *number, uint8_t serial[CERTIFICATE_SERIAL_BYTES])
+{
+    int length = ASN1_STRING_length(number);
+
+    memset(serial, 0, CERTIFICATE_SERIAL_BYTES);
+    if (length <= 0 || length > CERTIFICATE_SERIAL_BYTES ||
+        ASN1_STRING_type(number) != V_ASN1_INTEGER)
+        return -EINVAL;
+    memcpy(serial + CERTIFICATE_SERIAL_BYTES - length, ASN1_STRING_get0_data(number),
+           (size_t)length);
+    return 0;
+}
+
 static int read_key(X509 *x509, struct certificate *certificate, char *why, size_t why_bytes)
 {
     EVP_PKEY *key = X509_get0_pubkey(x509);
@@ -137,6 +150,11 @@ int identity_x509_read(X509 *x509, struct certificate *certificate, char *why, s
     certificate->der_bytes = (size_t)i2d_X509(x509, &to);
     if (X509_check_ca(x509) != 0) {
         snprintf(why, why_bytes, "is a certificate authority, not a node");
+        return -EINVAL;
+    }
+    if (identity_serial(X509_get0_serialNumber(x509), certificate->serial) < 0) {
+        snprintf(why, why_bytes, "its serial number is none of at most %d bytes",
+                 CERTIFICATE_SERIAL_BYTES);
         return -EINVAL;
     }
     certificate->not_before_s = identity_time_s(X509_get0_notBefore(x509));
@@ -187,10 +205,10 @@ static int check_signature(const struct identity *identity, X509 *x509, char *wh
 int identity_x509_chain(const struct identity *identity, X509 *x509, char *why, size_t why_bytes)
 {
     int error = check_signature(identity, x509, why, why_bytes);
-    X509_REVOKED *entry;
+    uint8_t serial[CERTIFICATE_SERIAL_BYTES];
 
-    if (error == 0 && identity->revoked &&
-        X509_CRL_get0_by_cert(identity->revoked, &entry, x509) == 1) {
+    if (error == 0 && identity_serial(X509_get0_serialNumber(x509), serial) == 0 &&
+        identity_is_revoked(identity, serial)) {
         snprintf(why, why_bytes, "revoked");
         error = -EACCES;
     }

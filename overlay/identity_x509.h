@@ -1,11 +1,12 @@
 /* overlay/identity_x509.h: an identity from the inside, and certificates as OpenSSL holds them.
  *
  * Private to identity*.c, realm*.c and tests/sim. Any thread; an identity is read-only once it is
- * made.
+ * made, but for its revocation list.
  *
  *   identity.c       the enrolment file: read, checked, held
  *   identity_x509.c  a certificate of the realm as plain data; is it good?
  *   identity_known.c which certificates the root has signed
+ *   identity_revoke.c  the revocation list
  *   identity_name.c  which names there may be
  *   identity_key.c   signing, sealing, agreeing on keys
  *   identity_tls.c   the TLS context
@@ -19,14 +20,20 @@
 
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <stdatomic.h>
+
+/* Lists as they came, the newest first; one that is in force is never changed. */
+struct identity_lists {
+    _Atomic(const struct identity_held_list *) newest;
+};
 
 struct identity {
     struct certificate own;
     X509 *certificate;
     X509 *root;
     EVP_PKEY *key;
-    X509_STORE *store; /* holds the root */
-    X509_CRL *revoked; /* NULL: no revocation list */
+    X509_STORE *store;            /* holds the root */
+    struct identity_lists *lists; /* of its own, because it changes under a const identity */
     SSL_CTX *tls;
     struct identity_tickets *tickets; /* these two have a lock of their own */
     struct identity_known *known;
@@ -57,6 +64,8 @@ int identity_x509_chain(const struct identity *identity, X509 *x509, char *why, 
 /* Is `now_s` within its time, and the root's? -EACCES with the reason. */
 int identity_x509_time(const struct identity *identity, const struct certificate *certificate,
                        int64_t now_s, char *why, size_t why_bytes);
+/* The serial number, padded in front. -EINVAL for what RFC 5280, section 4.1.2.2 does not allow. */
+int identity_serial(const ASN1_INTEGER *number, uint8_t serial[CERTIFICATE_SERIAL_BYTES]);
 int64_t identity_time_s(const ASN1_TIME *time);
 /* "2026-01-02" into `text` (IDENTITY_DATE_BYTES), which is returned. */
 #define IDENTITY_DATE_BYTES 16
@@ -69,9 +78,14 @@ const char *identity_openssl_error(void);
 /* NULL: out of memory. */
 struct identity_known *identity_known_new(void);
 void identity_known_free(struct identity_known *known);
-/* Was exactly this certificate added? False also for one that was forgotten. */
+/* Was exactly this certificate added? False also for one that was forgotten. In a NULL nothing is
+ * known. */
 bool identity_known_has(struct identity_known *known, X509 *x509);
 void identity_known_add(struct identity_known *known, X509 *x509);
+/* ---- identity_revoke.c ---------------------------------------------------------------- */
+
+int identity_lists_open(struct identity *identity);
+void identity_lists_free(struct identity *identity);
 
 /* ---- identity_name.c ------------------------------------------------------------------ */
 

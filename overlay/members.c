@@ -133,6 +133,7 @@ static struct member *member_new(struct core *core, const struct statement *stat
     struct member *member = core_alloc(sizeof *member);
     memcpy(member->node, statement->certificate.node, sizeof member->node);
     memcpy(member->public_key, statement->certificate.public_key, sizeof member->public_key);
+    memcpy(member->serial, statement->certificate.serial, sizeof member->serial);
     snprintf(member->site, sizeof member->site, "%s", statement->certificate.site);
     member->hash = members_hash(member->node, sizeof member->node);
     member->is_self = memcmp(member->node, core->self->node, sizeof member->node) == 0;
@@ -281,6 +282,17 @@ int members_accuse(struct core *core, const struct accusation *accusation)
     member->is_down_news = true;
     ring_remove(core, member);
     return 1;
+}
+
+void members_revoke(struct core *core)
+{
+    struct member *member, *after;
+
+    if (!core->members)
+        return;
+    HASH_ITER(hh, core->members->table, member, after)
+    if (!member->is_self && identity_is_revoked(core->identity, member->serial))
+        member_free(core, member);
 }
 
 void members_expire(struct core *core)

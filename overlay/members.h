@@ -31,6 +31,7 @@ struct peer;
 struct member {
     uint8_t node[OVERLAY_NODE_ID_BYTES];
     uint8_t public_key[32];
+    uint8_t serial[CERTIFICATE_SERIAL_BYTES]; /* of its certificate */
     char site[OVERLAY_NAME_MAX];
     char address[ADDRESS_TEXT_MAX];
     uint64_t hash; /* for ranking */
@@ -85,6 +86,8 @@ int members_take(struct core *core, const Sallyport__SignedMember *wire, char *w
 /* An accusation that came: 1: it is believed, 0: it is old, ours, or not believed; -EACCES: wrong
  * signature. */
 int members_accuse(struct core *core, const struct accusation *accusation);
+/* Forgets those whose certificates are revoked. */
+void members_revoke(struct core *core);
 /* Forgets those whose statements are over. */
 void members_expire(struct core *core);
 /* The one so many places after us in the ring; NULL: there are not so many. */

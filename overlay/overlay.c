@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 
 #define SEATS 20000
+#define SEATS_INVITED 2000
 #define DESCRIPTORS_SPARE 400 /* for all else than seats */
 
 /* How long what core_leave has sent may take to reach the kernel, and what it leads to at once to
@@ -72,13 +73,21 @@ static int open_listener(struct overlay *overlay, char *why, size_t why_bytes)
     return error;
 }
 
+/* When the realm needs one more supernode, and invites us. */
+static bool may_serve(const struct overlay *overlay)
+{
+    return overlay->conf->overlay.serve == CONF_SERVE_AUTO && overlay->listener &&
+           identity_certificate(overlay->identity)->roles & CONF_ROLE_SUPERNODE;
+}
+
 /* Same number as the TCP door: whoever reaches one knows where the other is. */
 static int open_udp_port(struct overlay *overlay, unsigned roles, char *why, size_t why_bytes)
 {
     struct udp_port_settings settings = {.control = overlay->loop, .workers = overlay->workers};
     char text[ADDRESS_TEXT_MAX];
 
-    if (!(roles & (CONF_ROLE_SUPERNODE | CONF_ROLE_RELAY)) || !overlay->conf->overlay.udp)
+    if (!((roles & (CONF_ROLE_SUPERNODE | CONF_ROLE_RELAY)) || may_serve(overlay)) ||
+        !overlay->conf->overlay.udp)
         return 0;
     settings.address = listener_address(overlay->listener);
     int error = udp_port_open(&settings, &overlay->udp_port);
@@ -92,19 +101,22 @@ static int open_udp_port(struct overlay *overlay, unsigned roles, char *why, siz
 }
 
 /* A seat that there is no descriptor for is none: better to say so than to stop accepting. */
-static unsigned choose_seats(unsigned roles)
+static unsigned choose_seats(const struct conf_overlay *conf, unsigned roles)
 {
+    unsigned wanted = conf->seats                     ? (unsigned)conf->seats
+                      : (roles & CONF_ROLE_SUPERNODE) ? SEATS
+                                                      : SEATS_INVITED;
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= SEATS + DESCRIPTORS_SPARE)
-        return SEATS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted + DESCRIPTORS_SPARE)
+        return wanted;
     unsigned files = (unsigned)limit.rlim_cur;
     unsigned seats = files > 2 * DESCRIPTORS_SPARE ? files - DESCRIPTORS_SPARE : files / 2;
     if (roles & CONF_ROLE_SUPERNODE)
         log_info(LOG_OVERLAY, NULL,
                  "this process may open %u files (LimitNOFILE, ulimit -n): seats for %u nodes "
                  "instead of %u",
-                 files, seats, SEATS);
+                 files, seats, wanted);
     return seats;
 }
 
@@ -114,10 +126,10 @@ static int open_core(struct overlay *overlay, unsigned roles)
     struct core_settings settings = {
         .identity = overlay->identity,
         .roles = roles,
-        .seats = (unsigned)overlay->conf->overlay.seats,
         .address = overlay->listener ? overlay->address : NULL,
         .supernode_count = overlay->conf->overlay.supernode_count,
-        .seats = choose_seats(roles),
+        .seats = choose_seats(&overlay->conf->overlay, roles),
+        .may_serve = may_serve(overlay),
     };
     uv_timeval64_t now;
 
@@ -335,7 +347,10 @@ int overlay_open(uv_loop_t *loop, const struct conf *conf, const struct overlay_
     made->ctx = ctx;
     error = identity_load(conf->realm.enrolment, conf->realm.revocation, &made->identity, why,
                           why_bytes);
+    if (error == 0)
+        error = overlay_revoked_load(made, why, why_bytes);
     if (error < 0) {
+        identity_free(made->identity);
         free(made);
         return -EINVAL;
     }

@@ -27,6 +27,7 @@
 
 #include "conf/conf.h"
 
+#include <limits.h>
 #include <uv.h>
 
 struct overlay;
@@ -193,7 +194,8 @@ struct overlay_supernode {
     bool is_home; /* else standby, or a fellow supernode */
     bool is_fellow;
     uint32_t round_trip_us;
-    uint64_t since_ms; /* how long it has been attached */
+    uint64_t revocation; /* number of the revocation list that it says to hold */
+    uint64_t since_ms;   /* how long it has been attached */
 };
 struct overlay_status {
     char node[2 * OVERLAY_NODE_ID_BYTES + 1];
@@ -206,6 +208,7 @@ struct overlay_status {
     unsigned paths;       /* that we have */
     uint64_t refused;     /* TLS handshakes refused since start */
     uint64_t malformed;   /* frames dropped since start */
+    uint64_t revocation;  /* number of the revocation list in force; 0: none */
     char last_error[128]; /* why the last attempt to attach failed; "" when attached */
 };
 void overlay_status(const struct overlay *overlay, struct overlay_status *status);
@@ -284,6 +287,15 @@ int overlay_realm_enrol(const char *dir, const struct overlay_enrolment *enrolme
  * (revoked.pem). */
 int overlay_realm_revoke(const char *dir, const char *certificate_path, char *why,
                          size_t why_bytes);
+/* What is in the realm's revocation list, without judging it. */
+struct overlay_realm_list {
+    char path[PATH_MAX];
+    uint64_t number; /* grows with each change; 0: it has none */
+    int count;       /* of certificates */
+    bool fits;       /* it is small enough to be handed from node to node */
+};
+int overlay_realm_list(const char *dir, struct overlay_realm_list *list, char *why,
+                       size_t why_bytes);
 /* Checks an enrolment file as `sallyport check` does; *text (caller frees) tells in words what it
  * grants. */
 int overlay_enrolment_check(const char *path, const char *revocation, char **text, char *why,

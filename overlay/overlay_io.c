@@ -142,7 +142,9 @@ void overlay_on_stream(void *ctx, struct tls_stream *stream, const struct certif
 {
     struct overlay *overlay = ctx;
 
-    if (strcmp(alpn, TLS_ALPN_LINK) == 0)
+    if (identity_is_revoked(overlay->identity, peer->serial))
+        tls_stream_close(stream); /* since the handshake */
+    else if (strcmp(alpn, TLS_ALPN_LINK) == 0)
         links_take(overlay->links, stream, peer);
     else if (strcmp(alpn, TLS_ALPN_PATH) == 0)
         paths_take(overlay->paths, stream, peer);
@@ -254,6 +256,7 @@ void overlay_fill_io(struct overlay *overlay, struct core_io *io)
         .close = io_close,
         .wake = io_wake,
         .defer = io_defer,
+        .revoked = overlay_on_revoked,
         .dial_back = overlay_dial_back,
         .dialed_back = overlay_on_dialed_back,
         .path_offer = io_path_offer,

@@ -3,6 +3,7 @@
  *   overlay.c        opened and closed: the core, links, the door, paths and the relay put together
  *   overlay_io.c     the core's hands, and what comes in for it
  *   overlay_hosts.c  the host cache, kept on disk
+ *   overlay_revoked.c  the revocation list, kept on disk, and obeyed by paths and the relay
  *   overlay_dialback.c  supernode side of finding that out
  *   overlay_reach.c  how well others can reach us
  *   overlay_state.c  the gateway's calls and questions, handed on
@@ -54,6 +55,11 @@ void overlay_hosts_load(struct overlay *overlay);
 /* Saves them now and then, from now on. */
 void overlay_hosts_keep(struct overlay *overlay);
 void overlay_hosts_save(struct overlay *overlay);
+
+/* overlay_revoked.c: takes the list that was kept, when it is newer. -EINVAL with the reason when
+ * we are in it. */
+int overlay_revoked_load(struct overlay *overlay, char *why, size_t why_bytes);
+void overlay_on_revoked(void *ctx); /* core_io's */
 
 /* overlay_reach.c: asks supernodes where they see us, from now on. */
 int overlay_reach_open(struct overlay *overlay, unsigned roles);

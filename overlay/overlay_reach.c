@@ -144,6 +144,8 @@ static void judge(struct overlay *overlay)
     paths_set_open(overlay->paths, verdict->takes_tcp ? overlay->address : NULL);
     if (overlay->core)
         core_relay_offer(overlay->core, reach->facts.tcp != REACH_NOT_DIALED);
+    if (overlay->core && reach->facts.tcp != REACH_NOT_TRIED)
+        core_reachable(overlay->core, reach->facts.tcp == REACH_DIALED);
     if (verdict->class == OVERLAY_CLASS_UNKNOWN)
         return;
     if (verdict->is_udp_blocked && !reach->is_told_blocked)

@@ -108,22 +108,10 @@ void overlay_each_node(const struct overlay *overlay,
         core_each_node(overlay->core, each, ctx);
 }
 
-static const char *serving(const struct overlay *overlay)
-{
-    if (overlay->conf->overlay.serve == CONF_SERVE_NEVER)
-        return "no: by its settings";
-    if (!(identity_certificate(overlay->identity)->roles & CONF_ROLE_SUPERNODE))
-        return "no: its certificate does not grant the role supernode";
-    if (overlay->conf->overlay.listen.ss_family == 0)
-        return "no: overlay.listen is not set";
-    return overlay->conf->overlay.serve == CONF_SERVE_ALWAYS ? "always"
-                                                             : "willing: until it is invited";
-}
-
 void overlay_realm_state(const struct overlay *overlay, struct overlay_realm *realm)
 {
     memset(realm, 0, sizeof *realm);
-    realm->serving = serving(overlay);
+    realm->serving = "no: closing";
     if (overlay->core)
         core_realm_state(overlay->core, realm);
 }

@@ -100,6 +100,10 @@ int paths_show(struct paths *paths, void *path, struct core_path *ours);
 bool paths_is_warm(const void *path); /* calls before this one have proved a way */
 void paths_release(struct paths *paths, void *path, uint32_t ssrc_in);
 
+/* Some nodes are revoked now, perhaps we are: paths between such are not kept for later calls.
+ * Their calls are over. */
+void paths_revoke(struct paths *paths);
+
 /* Direct TCP. A node that others can dial says where ("host:port", copied); NULL, as at first: none
  * is offered. */
 void paths_set_open(struct paths *paths, const char *address);

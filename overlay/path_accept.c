@@ -36,6 +36,7 @@ static void on_frame(void *ctx, struct bind_wait *wait, const uint8_t *frame, si
     }
     struct path *path = paths_find(paths, id);
     if (!path || !path->control.is_shown ||
+        identity_is_revoked(paths->settings.identity, bind_wait_peer(wait)->serial) ||
         memcmp(path->peer, bind_wait_peer(wait)->node, sizeof path->peer) != 0) {
         bind_wait_refuse(wait, "no such path");
         return;

@@ -55,7 +55,15 @@ static void end(struct path *path)
     path_post_send(path->worker->to_worker, &path->end);
 }
 
-/* Nobody holds it: stays warm for the next call, if it ever led anywhere. */
+static bool is_revoked(const struct path *path)
+{
+    const struct identity *identity = path->paths->settings.identity;
+
+    return identity_is_revoked(identity, path->control.serial) ||
+           identity_is_revoked(identity, identity_certificate(identity)->serial);
+}
+
+/* Nobody holds it: stays warm for the next call, if it ever led anywhere and there may be one. */
 static void settle(struct path *path)
 {
     struct paths *paths = path->paths;
@@ -63,7 +71,8 @@ static void settle(struct path *path)
     if (path->control.calls || path->control.ports || path->control.is_ended)
         return;
     path->control.idle_since_ms = uv_now(paths->settings.control);
-    if (paths->is_closing || !path->control.has_way || paths->settings.conf->keep_path_s <= 0)
+    if (paths->is_closing || !path->control.has_way || paths->settings.conf->keep_path_s <= 0 ||
+        is_revoked(path))
         end(path);
 }
 
@@ -80,6 +89,15 @@ static void sweep(uv_timer_t *timer)
             now_ms >= path->control.idle_since_ms + keep_ms)
             end(path);
     }
+}
+
+void paths_revoke(struct paths *paths)
+{
+    struct path *path, *next;
+
+    HASH_ITER(control.hh, paths->by_id, path, next)
+    if (is_revoked(path))
+        settle(path);
 }
 
 /* Each side signs checks with a key of its own: a request that is thrown back proves nothing. */

@@ -16,6 +16,7 @@ static void keep_certificate(struct path *path, const struct certificate *peer)
 {
     uint8_t *der;
 
+    memcpy(path->control.serial, peer->serial, sizeof path->control.serial);
     if (path->control.peer_der_bytes == peer->der_bytes &&
         memcmp(path->control.peer_der, peer->der, peer->der_bytes) == 0)
         return;

@@ -168,6 +168,7 @@ struct path {
         struct candidate relays[PATH_OWN_RELAYS]; /* that we named last */
         int relay_count;
         size_t peer_der_bytes;
+        uint8_t serial[CERTIFICATE_SERIAL_BYTES];
         uint8_t *peer_der;           /* the far end's certificate, as it was shown last */
         bool is_shown;               /* the far end may know our addresses */
         struct candidate_path *held; /* what it named, as long as it may not; NULL: nothing */

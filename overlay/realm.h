@@ -14,6 +14,7 @@
 #ifndef OVERLAY_REALM_H
 #define OVERLAY_REALM_H
 
+#include "overlay/identity.h"
 #include "overlay/identity_file.h"
 #include "overlay/overlay.h"
 
@@ -46,6 +47,15 @@ int realm_make_node(const struct realm *realm, const struct overlay_enrolment *e
  * NULL. */
 int realm_issue(const struct realm *realm, const struct overlay_enrolment *enrolment,
                 int64_t from_s, char **pem, X509 **certificate, char *why, size_t why_bytes);
+
+/* A revocation list of these serial numbers, in memory; the caller frees *der. */
+struct realm_list {
+    uint64_t number;
+    size_t count;
+    const uint8_t (*serials)[CERTIFICATE_SERIAL_BYTES];
+};
+int realm_list_make(const struct realm *realm, const struct realm_list *list, uint8_t **der,
+                    size_t *bytes);
 
 /* What was written into a memory BIO, as the content of a file. */
 struct identity_file_content realm_content(BIO *bio, mode_t mode);

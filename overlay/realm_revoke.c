@@ -16,16 +16,24 @@
 /* Nodes go on using an old list, with a warning: what it revokes stays revoked. */
 #define NEXT_UPDATE_S (365 * 86400)
 
+static X509_CRL *new_list(const struct realm *realm)
+{
+    X509_CRL *list = X509_CRL_new();
+
+    if (list && X509_CRL_set_version(list, X509_CRL_VERSION_2) &&
+        X509_CRL_set_issuer_name(list, X509_get_subject_name(realm->root)))
+        return list;
+    X509_CRL_free(list);
+    return NULL;
+}
+
 /* The list as it is, or a new empty one. */
 static int open_list(const struct realm *realm, const char *path, X509_CRL **list, char *why,
                      size_t why_bytes)
 {
     if (access(path, F_OK) < 0) {
-        *list = X509_CRL_new();
-        if (*list && X509_CRL_set_version(*list, X509_CRL_VERSION_2) &&
-            X509_CRL_set_issuer_name(*list, X509_get_subject_name(realm->root)))
-            return 0;
-        return -ENOMEM;
+        *list = new_list(realm);
+        return *list ? 0 : -ENOMEM;
     }
     BIO *bio = BIO_new_file(path, "r");
     *list = bio ? PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL) : NULL;
@@ -65,13 +73,13 @@ static int read_node(const struct realm *realm, const char *path, X509 **x509, c
     return -EINVAL;
 }
 
-static int add_entry(X509_CRL *list, X509 *x509, int64_t now_s)
+static int add_entry(X509_CRL *list, ASN1_INTEGER *serial, int64_t now_s)
 {
     X509_REVOKED *entry = X509_REVOKED_new();
     ASN1_TIME *now = ASN1_TIME_set(NULL, now_s);
     int error = -ENOMEM;
 
-    if (entry && now && X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(x509)) &&
+    if (entry && now && X509_REVOKED_set_serialNumber(entry, serial) &&
         X509_REVOKED_set_revocationDate(entry, now) && X509_CRL_add0_revoked(list, entry)) {
         entry = NULL;
         error = 0;
@@ -81,18 +89,24 @@ static int add_entry(X509_CRL *list, X509 *x509, int64_t now_s)
     return error;
 }
 
-/* CRL number and key identifier (RFC 5280, sections 5.2.3 and 5.2.1). */
-static int number_list(const struct realm *realm, X509_CRL *list)
+static uint64_t number_of(const X509_CRL *list)
 {
     ASN1_INTEGER *number = X509_CRL_get_ext_d2i(list, NID_crl_number, NULL, NULL);
-    int64_t last = 0;
-    X509V3_CTX context;
+    uint64_t value = 0;
 
     if (number)
-        ASN1_INTEGER_get_int64(&last, number);
-    else
-        number = ASN1_INTEGER_new();
-    bool is_done = number && ASN1_INTEGER_set_int64(number, last + 1) &&
+        ASN1_INTEGER_get_uint64(&value, number);
+    ASN1_INTEGER_free(number);
+    return value;
+}
+
+/* CRL number and key identifier (RFC 5280, sections 5.2.3 and 5.2.1). */
+static int number_list(const struct realm *realm, X509_CRL *list, uint64_t value)
+{
+    ASN1_INTEGER *number = ASN1_INTEGER_new();
+    X509V3_CTX context;
+
+    bool is_done = number && ASN1_INTEGER_set_uint64(number, value) &&
                    X509_CRL_add1_ext_i2d(list, NID_crl_number, number, 0, X509V3_ADD_REPLACE) == 1;
     ASN1_INTEGER_free(number);
     if (is_done && X509_CRL_get_ext_by_NID(list, NID_authority_key_identifier, -1) < 0) {
@@ -105,12 +119,14 @@ static int number_list(const struct realm *realm, X509_CRL *list)
     return is_done ? 0 : -ENOMEM;
 }
 
-static int sign_list(const struct realm *realm, X509_CRL *list, int64_t now_s)
+static int sign_list(const struct realm *realm, X509_CRL *list, uint64_t number)
 {
+    int64_t now_s = time(NULL);
     ASN1_TIME *now = ASN1_TIME_set(NULL, now_s), *next = ASN1_TIME_set(NULL, now_s + NEXT_UPDATE_S);
     bool is_signed = now && next && X509_CRL_set1_lastUpdate(list, now) &&
-                     X509_CRL_set1_nextUpdate(list, next) && number_list(realm, list) == 0 &&
-                     X509_CRL_sort(list) && X509_CRL_sign(list, realm->key, NULL) > 0;
+                     X509_CRL_set1_nextUpdate(list, next) &&
+                     number_list(realm, list, number) == 0 && X509_CRL_sort(list) &&
+                     X509_CRL_sign(list, realm->key, NULL) > 0;
 
     ASN1_TIME_free(now);
     ASN1_TIME_free(next);
@@ -125,11 +141,10 @@ static int add_and_write(const struct realm *realm, X509 *x509, const char *path
     int error = open_list(realm, path, &list, why, why_bytes);
 
     if (error == 0 && X509_CRL_get0_by_cert(list, &entry, x509) != 1) {
-        int64_t now_s = time(NULL);
         BIO *bio = BIO_new(BIO_s_mem());
-        error = bio ? add_entry(list, x509, now_s) : -ENOMEM;
+        error = bio ? add_entry(list, X509_get_serialNumber(x509), time(NULL)) : -ENOMEM;
         if (error == 0)
-            error = sign_list(realm, list, now_s);
+            error = sign_list(realm, list, number_of(list) + 1);
         if (error == 0 && PEM_write_bio_X509_CRL(bio, list) != 1)
             error = -EIO;
         if (error < 0) {
@@ -161,5 +176,60 @@ int overlay_realm_revoke(const char *dir, const char *certificate_path, char *wh
         error = add_and_write(&realm, x509, path, why, why_bytes);
     X509_free(x509);
     realm_fini(&realm);
+    return error;
+}
+
+/* ---- what is in it ----------------------------------------------------------------------------
+ */
+
+int overlay_realm_list(const char *dir, struct overlay_realm_list *list, char *why,
+                       size_t why_bytes)
+{
+    int error = realm_path(list->path, dir, "revoked.pem", why, why_bytes);
+
+    if (error < 0)
+        return error;
+    BIO *bio = BIO_new_file(list->path, "r");
+    X509_CRL *crl = bio ? PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL) : NULL;
+    if (crl) {
+        STACK_OF(X509_REVOKED) *entries = X509_CRL_get_REVOKED(crl);
+        list->number = number_of(crl);
+        list->count = entries ? sk_X509_REVOKED_num(entries) : 0;
+        list->fits = i2d_X509_CRL(crl, NULL) <= IDENTITY_LIST_MAX;
+    } else if (bio) {
+        snprintf(why, why_bytes, "%s: is no revocation list", list->path);
+        error = -EINVAL;
+    } else {
+        snprintf(why, why_bytes, "%s: cannot be read; `sallyport realm revoke` makes it",
+                 list->path);
+        error = -ENOENT;
+    }
+    X509_CRL_free(crl);
+    BIO_free(bio);
+    ERR_clear_error();
+    return error;
+}
+
+int realm_list_make(const struct realm *realm, const struct realm_list *list, uint8_t **der,
+                    size_t *bytes)
+{
+    X509_CRL *crl = new_list(realm);
+    int error = crl ? 0 : -ENOMEM, made;
+
+    for (size_t i = 0; i < list->count && error == 0; i++) {
+        BIGNUM *number = BN_bin2bn(list->serials[i], CERTIFICATE_SERIAL_BYTES, NULL);
+        ASN1_INTEGER *serial = number ? BN_to_ASN1_INTEGER(number, NULL) : NULL;
+        error = serial ? add_entry(crl, serial, time(NULL)) : -ENOMEM;
+        ASN1_INTEGER_free(serial);
+        BN_free(number);
+    }
+    if (error == 0)
+        error = sign_list(realm, crl, list->number);
+    *der = NULL;
+    if (error == 0 && (made = i2d_X509_CRL(crl, der)) <= 0)
+        error = -ENOMEM;
+    if (error == 0)
+        *bytes = (size_t)made;
+    X509_CRL_free(crl);
     return error;
 }

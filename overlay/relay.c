@@ -133,12 +133,23 @@ static void on_frame(void *ctx, struct bind_wait *wait, const uint8_t *frame, si
     arrival->stream = stream;
     memcpy(arrival->tunnel, admitted.tunnel, sizeof arrival->tunnel);
     arrival->is_higher = admitted.is_higher;
+    memcpy(arrival->serial, admitted.serial, sizeof arrival->serial);
     path_post_send(arrival->worker->to_worker, &arrival->letter);
 }
 
 void relay_take(struct relay *relay, struct tls_stream *stream, const struct certificate *peer)
 {
     bind_waits_add(relay->waits, stream, peer);
+}
+
+void relay_revoke(struct relay *relay)
+{
+    trust_flush(&relay->admission.trust);
+    for (int i = 0; i < relay->worker_count; i++) {
+        struct relay_revoked *letter = path_letter_new(sizeof *letter, relay_worker_revoke);
+        letter->worker = &relay->workers[i];
+        path_post_send(letter->worker->to_worker, &letter->letter);
+    }
 }
 
 /* ---- load -------------------------------------------------------------------------------------

@@ -45,6 +45,8 @@ void relay_leave(struct relay *relay);
 void relay_close(struct relay *relay, void (*on_closed)(void *ctx), void *ctx);
 /* Takes the connection (and frees it in the end). May be called from inside the stream's on_up. */
 void relay_take(struct relay *relay, struct tls_stream *stream, const struct certificate *peer);
+/* Some nodes are revoked now: their tunnels are closed; all of them, when we are. */
+void relay_revoke(struct relay *relay);
 enum relay_figure {
     RELAY_PACKETS,
     RELAY_BYTES, /* forwarded */

@@ -92,6 +92,8 @@ static enum ticket_fault judge(struct relay_admission *admission, const struct r
     enum ticket_fault fault = ticket_check(&trial, &ticket);
     struct relay_signer *signer;
 
+    if (identity_is_revoked(admission->trust.identity, binder->bearer->serial))
+        return TICKET_FORGED; /* since its handshake */
     if (fault != TICKET_GOOD)
         return fault;
     if (!(signer = signer_of(admission, ticket.signer)))
@@ -99,6 +101,7 @@ static enum ticket_fault judge(struct relay_admission *admission, const struct r
     if (!bucket_take(&signer->binds, binder->now_ms, BINDS_PER_S, BINDS_BURST))
         return TICKET_TOO_OFTEN;
     ticket_tunnel_key(&ticket, out->tunnel);
+    memcpy(out->serial, binder->bearer->serial, sizeof out->serial);
     out->is_higher = ticket_is_higher(&ticket, binder->bearer->node);
     return take_seat(admission, signer, out->tunnel);
 }

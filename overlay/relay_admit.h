@@ -32,6 +32,7 @@ struct relay_binder {
 struct relay_admitted {
     uint8_t tunnel[TICKET_TUNNEL_BYTES]; /* what names it here */
     bool is_higher;                      /* the binder has the higher node id of the two ends */
+    uint8_t serial[CERTIFICATE_SERIAL_BYTES]; /* of its certificate */
 };
 /* May the bearer bind with this? If so, one connection more is counted for the tunnel. */
 enum ticket_fault relay_admit(struct relay_admission *admission, const struct relay_binder *binder,

@@ -209,6 +209,7 @@ void relay_worker_arrive(struct path_letter *letter)
     uint8_t frame[BIND_LENGTH_BYTES + BIND_FRAME_MAX];
     struct relay_bound bound;
 
+    memcpy(end->serial, arrival->serial, sizeof end->serial);
     free(arrival);
     fill_bound(worker, end, &bound);
     tunnel->connections++;
@@ -246,6 +247,22 @@ static void end_tunnel(struct relay_tunnel *tunnel)
     HASH_DEL(worker->tunnels, tunnel);
     free(tunnel);
     path_post_send(worker->to_control, &gone->letter);
+}
+
+void relay_worker_revoke(struct path_letter *letter)
+{
+    struct relay_worker *worker = ((struct relay_revoked *)letter)->worker;
+    const struct identity *identity = relay_get_settings(worker->relay)->identity;
+    bool are_we = identity_is_revoked(identity, identity_certificate(identity)->serial);
+    struct relay_tunnel *tunnel, *next;
+
+    free(letter);
+    HASH_ITER(hh, worker->tunnels, tunnel, next)
+    {
+        if (are_we || identity_is_revoked(identity, tunnel->ends[0].serial) ||
+            identity_is_revoked(identity, tunnel->ends[1].serial))
+            end_tunnel(tunnel);
+    }
 }
 
 static void on_sweep(uv_timer_t *timer)

@@ -19,8 +19,9 @@ struct relay_end {
     struct relay_tunnel *tunnel;
     struct bundle bundle; /* empty: this end is missing, but for what its channel may carry */
     struct relay_channel channel;
-    int64_t allowance;     /* bytes that may come in now */
-    uint64_t allowance_ms; /* when it was counted */
+    uint8_t serial[CERTIFICATE_SERIAL_BYTES]; /* of who bound last */
+    int64_t allowance;                        /* bytes that may come in now */
+    uint64_t allowance_ms;                    /* when it was counted */
     uint64_t wanted_bytes; /* that came, forwarded or not, since shares were given out last */
 };
 
@@ -61,6 +62,7 @@ struct relay_arrival {
     struct tls_stream *stream;
     uint8_t tunnel[CANDIDATE_TUNNEL_BYTES];
     bool is_higher; /* its node id is the higher one */
+    uint8_t serial[CERTIFICATE_SERIAL_BYTES];
 };
 
 /* A packet came from this end. */
@@ -75,6 +77,11 @@ void relay_worker_start(struct path_letter *letter);
 void relay_worker_leave(struct path_letter *letter);
 void relay_worker_stop(struct path_letter *letter); /* comes back as relay_on_stopped */
 void relay_worker_arrive(struct path_letter *letter);
+struct relay_revoked {
+    struct path_letter letter;
+    struct relay_worker *worker;
+};
+void relay_worker_revoke(struct path_letter *letter);
 
 /* Control thread: letters of the worker. */
 struct relay_gone {

@@ -83,6 +83,7 @@ void serve_welcome(struct core *core, struct peer *peer)
     welcome.address = core->address;
     if (peer->roles_granted & CONF_ROLE_SUPERNODE && peer->role == &role_accepted)
         welcome.member = gossip_own(core, &member);
+    welcome.revocation = identity_list(core->identity).number;
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_WELCOME;
     envelope.welcome = &welcome;
     peer_send(peer, &envelope);
@@ -134,6 +135,7 @@ static void accept_client(struct core *core, struct peer *peer, const Sallyport_
 
 static void on_hello(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)
 {
+    revocation_greeted(peer, envelope->hello->revocation);
     if (envelope->hello->version < 1)
         refuse(peer, "no common version of the protocol");
     else if (envelope->hello->supernode)
@@ -184,6 +186,7 @@ const struct role role_client = {
             [SALLYPORT__ENVELOPE__BODY_RELAYS] = relays_on_relays,
             [SALLYPORT__ENVELOPE__BODY_DIAL_BACK] = dialback_on_dial_back,
             [SALLYPORT__ENVELOPE__BODY_WILLING] = seats_on_willing,
+            [SALLYPORT__ENVELOPE__BODY_REVOCATION] = revocation_on_revocation,
         },
     .on_gone = on_client_gone,
 };

@@ -16,7 +16,7 @@ static const struct {
     const char *words;
 } certificate_alerts[] = {
     {SSL_AD_CERTIFICATE_EXPIRED, "expired"},
-    {SSL_AD_CERTIFICATE_REVOKED, "revoked"},
+    {SSL_AD_CERTIFICATE_REVOKED, "revoked; enrol this node again with `sallyport realm enrol`"},
     {SSL_AD_UNKNOWN_CA, "of another realm"},
     {SSL_AD_BAD_CERTIFICATE, "not accepted, its log says why (is the clock right on both sides?)"},
     {SSL_AD_CERTIFICATE_UNKNOWN, "not accepted, its log says why"},

@@ -29,10 +29,15 @@ static void forget(struct trust *trust, struct trusted *trusted)
     free(trusted);
 }
 
-void trust_fini(struct trust *trust)
+void trust_flush(struct trust *trust)
 {
     while (!TAILQ_EMPTY(&trust->oldest_first))
         forget(trust, TAILQ_FIRST(&trust->oldest_first));
+}
+
+void trust_fini(struct trust *trust)
+{
+    trust_flush(trust);
 }
 
 /* A clock that was set back makes it worthless too. */

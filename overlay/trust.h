@@ -23,6 +23,8 @@ struct trust {
 };
 void trust_init(struct trust *trust, const struct identity *identity);
 void trust_fini(struct trust *trust);
+/* All is verified anew: what was good may be revoked now. */
+void trust_flush(struct trust *trust);
 /* As identity_verify. */
 int trust_verify(struct trust *trust, const uint8_t *der, size_t bytes, int64_t now_s,
                  struct certificate *certificate, char *why, size_t why_bytes);

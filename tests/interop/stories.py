@@ -12,6 +12,7 @@ import ear
 from journals import JOURNALS
 from node import NativePeer, Realm, Sallyport, TwoSites, settle
 from phones import Baresip, Linphone, Sipp
+from revoked import revoked_during_a_call
 from rig import Failure, Ports, Process, wait_until
 from scripted import early_media_behind_a_nat, hold_in_every_order
 
@@ -688,7 +689,7 @@ def scanner(rig):
 STORIES = [
     the_ear, the_commands, all_codec_pairs, speech, inside_a_site, tcp_phone,
     linphone_to_baresip, sipp_calls, sipp_is_called, echo_service, native_peer_calls,
-    native_peer_answers, supernodes_die, through_a_proxy, hold_and_resume,
+    native_peer_answers, supernodes_die, revoked_during_a_call, through_a_proxy, hold_and_resume,
     hold_in_every_order, early_media_behind_a_nat, digits, cancel,
     busy_and_declined, restart_keeps_registrations, wrong_secret, unknown_number,
     phone_not_registered, far_site_offline, far_site_stopped, no_common_codec, no_supernode,

@@ -16,6 +16,12 @@ static void time_out(struct world *world, struct wire *wire)
     wire_send_down(wire, 0, "timed out");
 }
 
+/* As the TLS handshake would. */
+static bool is_refused(const struct identity *judge, const struct identity *other)
+{
+    return identity_is_revoked(judge, identity_certificate(other)->serial);
+}
+
 static void run_connected(struct world *world, struct sim_event *event)
 {
     struct wire *wire = event->wire;
@@ -33,6 +39,11 @@ static void run_connected(struct world *world, struct sim_event *event)
         return;
     }
     listener->door.accepted++;
+    if (is_refused(listener->identity, dialler->identity) ||
+        is_refused(dialler->identity, listener->identity)) {
+        wire_send_down(wire, 0, "revoked");
+        return;
+    }
     wire_connect(wire, 0x80000000u | ++listener->next_accepted);
     address_parse("192.0.2.1:50000", &address);
     core_on_link_up(listener->core, wire->end[1].name.link, true,

@@ -91,6 +91,11 @@ const struct certificate *sim_certificate_find(const uint8_t *der, size_t bytes)
     return pooled ? identity_certificate(pooled->identity) : NULL;
 }
 
+const struct realm *sim_realm(void)
+{
+    return &realm;
+}
+
 void sim_identities_free(void)
 {
     struct pooled *pooled, *after;

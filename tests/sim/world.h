@@ -36,6 +36,7 @@
 
 struct world;
 struct sim_event;
+struct realm;
 struct wire;
 struct wire_end;
 
@@ -155,6 +156,8 @@ struct world {
 
 /* Identities are made once per process: a signature over a certificate is not what is simulated. */
 void sim_identities_free(void);
+/* The realm that they are all of; as long as they are. */
+const struct realm *sim_realm(void);
 /* Certificates and signatures that were found good once in this process are taken for good from now
  * on: most of the time of a large world goes there. Nothing else changes. Not at first. */
 void sim_share_checks(bool is_shared);

@@ -50,4 +50,23 @@ static inline struct identity *fixture_identity(const struct realm *realm, const
     return fixture_identity_from(realm, site, roles, time(NULL));
 }
 
+/* From now on `judge` knows that `whom` is revoked; NULL: that nobody is. */
+static inline void fixture_revoke(const struct realm *realm, const struct identity *judge,
+                                  const struct identity *whom)
+{
+    const struct realm_list list = {
+        .number = identity_list(judge).number + 1,
+        .count = whom ? 1 : 0,
+        .serials = whom ? &identity_certificate(whom)->serial : NULL,
+    };
+    uint8_t *der;
+    size_t bytes;
+    char why[200];
+
+    if (realm_list_make(realm, &list, &der, &bytes) < 0 ||
+        identity_revoke(judge, der, bytes, why, sizeof why) < 0)
+        abort();
+    free(der);
+}
+
 #endif

@@ -236,6 +236,33 @@ static void a_cold_path_ends(void **state)
     hang_up(pair);
 }
 
+/* Neither is a warm one kept, nor that of a call that was up. */
+static void a_path_to_a_revoked_node_ends(void **state)
+{
+    struct pair *pair = *state;
+
+    assert_int_equal(lab_call(&pair->berlin, &pair->paris), 0);
+    assert_true(lab_run(&pair->lab, both_have_ways, pair, 3000));
+    hang_up(pair);
+    paths_revoke(pair->berlin.paths);
+    assert_int_equal(paths_count(pair->berlin.paths), 1);
+    fixture_revoke(&pair->lab.realm, pair->berlin.identity, pair->paris.identity);
+    paths_revoke(pair->berlin.paths);
+    assert_int_equal(paths_count(pair->berlin.paths), 0);
+
+    assert_int_equal(lab_call(&pair->berlin, &pair->paris), 0); /* the core would not */
+    assert_true(lab_run(&pair->lab, both_have_ways, pair, 3000));
+    paths_revoke(pair->berlin.paths);
+    assert_int_equal(paths_count(pair->berlin.paths), 1); /* its call and port are to let go */
+    hang_up(pair);
+    assert_int_equal(paths_count(pair->berlin.paths), 0);
+
+    assert_int_equal(paths_count(pair->paris.paths), 2);
+    fixture_revoke(&pair->lab.realm, pair->paris.identity, pair->paris.identity);
+    paths_revoke(pair->paris.paths);
+    assert_int_equal(paths_count(pair->paris.paths), 0);
+}
+
 static void paths_of_others_cannot_be_taken(void **state)
 {
     struct pair *pair = *state;
@@ -665,6 +692,7 @@ int main(void)
         TEST(the_next_call_uses_the_warm_path),
         TEST(a_restarted_far_end_is_found_at_once),
         TEST(a_cold_path_ends),
+        TEST(a_path_to_a_revoked_node_ends),
         TEST(paths_of_others_cannot_be_taken),
         TEST(a_peer_gets_no_endless_number_of_paths),
         TEST(many_calls_spread_over_the_workers),

@@ -245,6 +245,52 @@ static void a_relay_that_starts_again_takes_those_who_come_back(void **state)
     hang_up(relayed);
 }
 
+static bool has_no_tunnel(void *arg)
+{
+    return relay_tunnel_count(((struct relayed *)arg)->supernode.relay) == 0;
+}
+
+/* Its other end goes with it; tunnels of others stay, and nobody may use its tickets any more. */
+static void a_revoked_end_loses_its_tunnels(void **state)
+{
+    struct relayed *relayed = *state;
+    struct identity *third = fixture_identity(&relayed->lab.realm, "oslo", CONF_ROLE_GATEWAY);
+    struct shown own = good(relayed, tunnel_a);
+    struct client berlin, paris, oslo, late[2];
+
+    client_dial(&berlin, relayed, relayed->berlin.identity);
+    client_bind(&berlin, relayed, tunnel_a);
+    client_dial(&paris, relayed, relayed->paris.identity);
+    client_bind(&paris, relayed, tunnel_a);
+    own.signer = own.certificate = third;
+    client_dial(&oslo, relayed, third);
+    client_show(&oslo, &own);
+    client_dial(&late[0], relayed, relayed->berlin.identity);
+    client_dial(&late[1], relayed, relayed->paris.identity);
+    assert_int_equal(relay_tunnel_count(relayed->supernode.relay), 2);
+
+    fixture_revoke(&relayed->lab.realm, relayed->supernode.identity, relayed->berlin.identity);
+    relay_revoke(relayed->supernode.relay);
+    assert_true(lab_run(&relayed->lab, lab_flag, &berlin.is_down, 3000));
+    assert_true(lab_run(&relayed->lab, lab_flag, &paris.is_down, 3000));
+    assert_int_equal(relay_tunnel_count(relayed->supernode.relay), 1);
+    assert_false(oslo.is_down);
+    for (int i = 0; i < 2; i++) { /* had shaken hands before */
+        client_bind(&late[i], relayed, tunnel_a);
+        assert_non_null(strstr(late[i].bound.refused, "not signed"));
+    }
+
+    fixture_revoke(&relayed->lab.realm, relayed->supernode.identity, relayed->supernode.identity);
+    relay_revoke(relayed->supernode.relay);
+    assert_true(lab_run(&relayed->lab, has_no_tunnel, relayed, 3000));
+    client_close(&berlin);
+    client_close(&paris);
+    client_close(&oslo);
+    client_close(&late[0]);
+    client_close(&late[1]);
+    identity_free(third);
+}
+
 static void malformed_binds_are_refused(void **state)
 {
     static const struct {
@@ -478,6 +524,7 @@ int main(void)
         TEST(both_ends_are_told_that_it_leaves),
         TEST(nobody_gets_into_the_tunnel_of_others),
         TEST(a_relay_that_starts_again_takes_those_who_come_back),
+        TEST(a_revoked_end_loses_its_tunnels),
         TEST(malformed_binds_are_refused),
         TEST(the_two_newest_connections_of_a_node_count),
         TEST(lost_connections_are_dialled_again),

@@ -506,50 +506,27 @@ static void second_dial_is_refused(const char *client_why, const char *server_wh
     assert_false(f.server.is_up);
 }
 
-static void put_on_list(struct identity *judge, const struct identity *whom)
-{
-    X509_CRL *list = X509_CRL_new();
-    X509_REVOKED *entry = X509_REVOKED_new();
-    ASN1_TIME *now = ASN1_TIME_set(NULL, time(NULL));
-
-    X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(whom->certificate));
-    X509_REVOKED_set_revocationDate(entry, now);
-    X509_CRL_set_issuer_name(list, X509_get_subject_name(realm.root));
-    X509_CRL_set1_lastUpdate(list, now);
-    X509_CRL_add0_revoked(list, entry);
-    assert_true(X509_CRL_sign(list, realm.key, NULL) > 0);
-    ASN1_TIME_free(now);
-    X509_CRL_free(judge->revoked);
-    judge->revoked = list;
-}
-
-static void forgive(struct identity *judge)
-{
-    X509_CRL_free(judge->revoked);
-    judge->revoked = NULL;
-}
-
 static void who_is_revoked_since_is_not_resumed(void **state)
 {
     (void)state;
     open_with_sessions(berlin, paris);
     assert_false(dial_resumes(TLS_ALPN_LINK));
     hang_up();
-    put_on_list(paris, berlin);
+    fixture_revoke(&realm, paris, berlin);
     second_dial_is_refused("peer refused our certificate: revoked",
                            "its certificate is refused: revoked");
     close_with_sessions();
-    forgive(paris);
+    fixture_revoke(&realm, paris, NULL);
 
     /* And the other way round. */
     open_with_sessions(berlin, paris);
     assert_false(dial_resumes(TLS_ALPN_LINK));
     hang_up();
-    put_on_list(berlin, paris);
+    fixture_revoke(&realm, berlin, paris);
     second_dial_is_refused("its certificate is refused: revoked",
                            "peer refused our certificate: revoked");
     close_with_sessions();
-    forgive(berlin);
+    fixture_revoke(&realm, berlin, NULL);
 }
 
 static void who_has_expired_since_is_not_resumed(void **state)
