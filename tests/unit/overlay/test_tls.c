@@ -2,7 +2,7 @@
  * house. */
 #include "overlay/identity_ticket.h"
 #include "overlay/identity_x509.h"
-#include "overlay/tls_session.h"
+#include "overlay/tls_stream.h"
 #include "tests/unit/overlay/realm_fixture.h"
 #include "tests/unit/overlay/tls_fixture.h"
 
@@ -77,6 +77,50 @@ static void both_know_each_other_and_talk(void **state)
     assert_true(fixture_run(&f, &f.client.is_closed));
     assert_int_equal(f.server.bytes, sizeof data + 100);
     assert_string_equal(f.server.why, "closed by the other side");
+    fixture_close(&f);
+}
+
+static void talk_both_ways(size_t bytes)
+{
+    static uint8_t data[60000];
+    size_t client_has = f.client.bytes, server_has = f.server.bytes;
+
+    assert_int_equal(tls_stream_send(f.client.stream, data, bytes), 0);
+    assert_int_equal(tls_stream_send(f.server.stream, data, bytes), 0);
+    for (int i = 0;
+         i < 1000 && (f.server.bytes < server_has + bytes || f.client.bytes < client_has + bytes);
+         i++)
+        uv_run(&f.loop, UV_RUN_ONCE);
+    assert_int_equal(f.server.bytes, server_has + bytes);
+    assert_int_equal(f.client.bytes, client_has + bytes);
+}
+
+static size_t room_of(BIO *bio)
+{
+    BUF_MEM *memory;
+
+    BIO_get_mem_ptr(bio, &memory);
+    return memory->max;
+}
+
+/* A link that is up has given back what its handshake needed, and is whole without: keys change,
+ * large messages pass, and their memory goes as well. */
+static void an_idle_stream_holds_little(void **state)
+{
+    (void)state;
+    connect_both();
+    talk_both_ways(100);
+    talk_both_ways(60000);
+    assert_int_equal(SSL_key_update(f.client.stream->ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+    talk_both_ways(100);
+    assert_int_equal(SSL_key_update(f.server.stream->ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+    talk_both_ways(60000);
+    talk_both_ways(100);
+    const struct tls_stream *ends[] = {f.client.stream, f.server.stream};
+    for (int i = 0; i < 2; i++) {
+        assert_true(room_of(ends[i]->in) <= 512);
+        assert_true(room_of(ends[i]->out) <= 512);
+    }
     fixture_close(&f);
 }
 
@@ -720,6 +764,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_know_each_other_and_talk),
+        cmocka_unit_test(an_idle_stream_holds_little),
         cmocka_unit_test(both_sides_are_told_why_one_is_refused),
         cmocka_unit_test(strangers_without_tls_are_told_apart),
         cmocka_unit_test(openssl_without_a_certificate_is_refused),
