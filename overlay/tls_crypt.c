@@ -101,8 +101,10 @@ static void offer_session(struct tls_stream *stream)
 void tls_crypt_keep_session(struct tls_stream *stream)
 {
     bool was_up = stream->ssl && SSL_is_init_finished(stream->ssl) && !stream->verdict;
+    /* Nobody has looked at it: a crowd at the door, or no answer. */
+    bool is_unseen = stream->ssl && SSL_get_state(stream->ssl) == TLS_ST_CW_CLNT_HELLO;
 
-    if (!stream->sessions || !was_up)
+    if (!stream->sessions || (!was_up && !is_unseen))
         return;
     /* Cut or not, the session is as good as it was: OpenSSL would spoil it when it is freed. */
     SSL_set_shutdown(stream->ssl, SSL_get_shutdown(stream->ssl) | SSL_SENT_SHUTDOWN);

@@ -511,6 +511,44 @@ static void what_was_cut_is_resumed_too(void **state)
     close_with_sessions();
 }
 
+/* Who is not let in, because there are too many, has spent nothing. */
+static void a_session_that_nobody_saw_is_kept(void **state)
+{
+    struct sockaddr_storage address;
+    char name[ADDRESS_TEXT_MAX + 20];
+
+    (void)state;
+    open_with_sessions(berlin, paris);
+    assert_false(dial_resumes(TLS_ALPN_LINK));
+    hang_up();
+    uv_close((uv_handle_t *)&f.listener, NULL);
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+
+    assert_int_equal(address_parse(f.address, &address), 0);
+    int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, address_length(&address)), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    assert_int_equal(fixture_dial(&f, NULL, TLS_ALPN_LINK), 0);
+    int taken = accept(fd, NULL, NULL);
+    struct linger at_once = {1, 0};
+    uv_run(&f.loop, UV_RUN_ONCE);
+    setsockopt(taken, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(taken);
+    close(fd);
+    assert_true(fixture_run(&f, &f.client.is_down));
+    assert_non_null(strstr(f.client.why, "connection reset"));
+    hang_up();
+
+    snprintf(name, sizeof name, TLS_ALPN_LINK " %s", f.address);
+    SSL_SESSION *session = tls_sessions_take(f.sessions, name);
+    assert_non_null(session);
+    assert_true(SSL_SESSION_is_resumable(session));
+    SSL_SESSION_free(session);
+    uv_tcp_init(&f.loop, &f.listener);
+    close_with_sessions();
+}
+
 static void a_session_is_of_one_protocol(void **state)
 {
     (void)state;
@@ -779,6 +817,7 @@ int main(void)
         cmocka_unit_test(a_detached_stream_can_be_closed),
         cmocka_unit_test(the_next_dial_is_resumed),
         cmocka_unit_test(what_was_cut_is_resumed_too),
+        cmocka_unit_test(a_session_that_nobody_saw_is_kept),
         cmocka_unit_test(a_session_is_of_one_protocol),
         cmocka_unit_test(who_is_revoked_since_is_not_resumed),
         cmocka_unit_test(who_has_expired_since_is_not_resumed),
