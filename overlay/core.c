@@ -127,6 +127,8 @@ int core_new(const struct core_settings *settings, const struct core_io *io, str
     trust_init(&core->trust, core->identity);
     core->roles = settings->roles;
     core->sequence = settings->sequence;
+    core->priority = settings->priority;
+    core->weight = settings->weight ? settings->weight : 1;
     if (settings->address)
         strcpy(core->address, settings->address);
     bool is_supernode = (core->roles & CONF_ROLE_SUPERNODE) && core->address[0];
@@ -307,6 +309,22 @@ void core_deliver(struct core *core)
     event_deliver(core);
 }
 
+void core_on_late(struct core *core, unsigned late_ms)
+{
+    /* soon noticed, slowly forgotten */
+    core->late_ms -= core->late_ms / 8;
+    if (late_ms > core->late_ms)
+        core->late_ms = late_ms;
+}
+
+bool core_sheds(struct core *core, unsigned late_ms)
+{
+    if (core->late_ms < late_ms)
+        return false;
+    core->shed++;
+    return true;
+}
+
 void core_probe(struct core *core)
 {
     struct peer *peer;
@@ -349,6 +367,7 @@ void core_status(const struct core *core, struct overlay_status *status)
     status->clients = core->client_count;
     status->records = directory_count(core->directory);
     status->malformed = core->malformed;
+    status->shed = core->shed;
     status->revocation = identity_list(core->identity).number;
     snprintf(status->last_error, sizeof status->last_error, "%s",
              core_is_attached(core) ? "" : core->last_error);

@@ -56,6 +56,11 @@ void core_timer_stop(struct core *core, struct core_timer *timer);
  * does not go back. */
 uint64_t core_next_sequence(struct core *core);
 
+/* Overload: is what is worth so little to be shed? Counted when it is. */
+#define LATE_NEWCOMERS_MS 150
+#define LATE_LOOKUPS_MS 400
+bool core_sheds(struct core *core, unsigned late_ms);
+
 /* Complaints about others: one line per cause and minute. */
 enum complaint {
     COMPLAINT_RECORD,
@@ -121,6 +126,7 @@ struct peer {
     struct sockaddr_storage seen;   /* where the link comes from or goes to; family 0: not known */
     uint64_t dial_back_ms;          /* when it was last tried */
     uint64_t since_ms, heard_ms;
+    uint64_t news_ms; /* when an upstream was last asked which supernodes there are */
     uint64_t ping_ms; /* when the unanswered Ping was sent; 0: none */
     uint64_t pong_until_ms;
     uint64_t ping_number;
@@ -369,7 +375,8 @@ struct core {
     bool is_leaving;
     char address[ADDRESS_TEXT_MAX]; /* "": we do not listen */
     unsigned seats, client_count;
-    uint64_t malformed;
+    uint64_t malformed, shed;
+    unsigned late_ms; /* of the loop, lately */
     struct log_limit complaints[COMPLAINTS];
 
     struct core_timers timers;
@@ -393,6 +400,7 @@ struct core {
     char last_error[128];
 
     struct core_timer publish_timer;
+    unsigned priority, weight; /* of our records */
     uint64_t sequence;
     uint32_t next_request, dial_back_request;
     struct lookup *lookups;

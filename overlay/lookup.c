@@ -186,6 +186,10 @@ void lookup_on_found(struct core *core, struct peer *peer, const Sallyport__Enve
     }
     if (!was_asked)
         return;
+    if (envelope->found->busy) { /* another one may answer */
+        step(lookup);
+        return;
+    }
     lookup->was_answered = true;
     lookup->was_served |= envelope->found->offline;
     verify(lookup, envelope->found, &found);

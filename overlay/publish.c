@@ -25,7 +25,8 @@ static size_t sign_names(struct core *core, bool is_withdrawn, Sallyport__Signed
     record->sequence = core_next_sequence(core);
     record->issued_s = core->io.time_s(core->io.ctx);
     record->lifetime_s = RECORD_LIFETIME_S;
-    record->weight = 1;
+    record->priority = core->priority;
+    record->weight = core->weight;
     record->is_withdrawn = is_withdrawn;
     for (int i = -1; i < core->self->number_count; i++) {
         const char *name = i < 0 ? core->self->site : core->self->numbers[i];

@@ -113,6 +113,10 @@ static void accept_client(struct core *core, struct peer *peer, const Sallyport_
         redirect(peer, "this supernode retires");
         return;
     }
+    if (!older && hello->calls == 0 && core_sheds(core, LATE_NEWCOMERS_MS)) {
+        redirect(peer, "it is overloaded");
+        return;
+    }
     if (!older && !seats_are_free(core, hello->calls)) {
         redirect(peer, "no seat is free");
         return;
