@@ -84,11 +84,11 @@ static void fill(const json_t *node, struct row *row)
     fill_is(node, row->cell[IS]);
     for (int i = NODES; i < COLUMNS; i++)
         strcpy(row->cell[i], "-");
-    if (is_known(node, "seats")) {
+    if (is_known(node, "seats"))
         snprintf(row->cell[NODES], CELL_MAX, "%lld/%lld", command_number(node, "clients"),
                  command_number(node, "seats"));
+    if (is_known(node, "records"))
         snprintf(row->cell[RECORDS], CELL_MAX, "%lld", command_number(node, "records"));
-    }
     if (command_number(node, "share_per_mille") > 0)
         snprintf(row->cell[KEEPS], CELL_MAX, "%.1f %%",
                  (double)command_number(node, "share_per_mille") / 10);
