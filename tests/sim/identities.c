@@ -4,6 +4,7 @@
 #include "overlay/identity_x509.h"
 #include "overlay/realm.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,11 +39,22 @@ static void make_realm(void)
     free(pem);
 }
 
-static struct identity *make_identity(const char *site, unsigned roles, bool has_number)
+/* The same in each run: where nodes stand in the ring, and which names they hold, follows from
+ * their keys. */
+static EVP_PKEY *key_of(const char *name)
+{
+    uint8_t seed[32];
+
+    crypto_generichash(seed, sizeof seed, (const uint8_t *)name, strlen(name), NULL, 0);
+    return EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, sizeof seed);
+}
+
+static struct identity *make_identity(const char *name, const char *site, unsigned roles,
+                                      bool has_number)
 {
     struct overlay_enrolment enrolment = {.site = site, .roles = roles, .days = 30};
     char number[16], why[200];
-    struct realm_node node;
+    struct realm_node node = {NULL, key_of(name)};
     struct identity *identity;
 
     if (!first)
@@ -76,7 +88,7 @@ const struct identity *sim_identity(const char *site, unsigned roles, int which,
     if (!pooled)
         abort();
     strcpy(pooled->key, key);
-    pooled->identity = make_identity(site, roles, has_number);
+    pooled->identity = make_identity(key, site, roles, has_number);
     HASH_ADD_STR(pool, key, pooled);
     const struct certificate *certificate = identity_certificate(pooled->identity);
     HASH_ADD_KEYPTR(hh_der, certificates, certificate->der, certificate->der_bytes, pooled);
