@@ -70,8 +70,9 @@ static uint8_t *pack_signed(struct core *core, const struct call_letter *letter,
     return data;
 }
 
-/* Home, standby, home, …; and of the far end's homes first, second, second, first: one dead
- * supernode, whosever it is, costs one repetition. */
+/* Home, standby, home, …; and of the far end's homes first, second, first, …: one dead supernode,
+ * whosever it is, costs one repetition. Of ours a dead one is under suspicion by then and passed
+ * over, so one at each end costs two. */
 static int send_route(struct core *core, const struct call_letter *letter, Sallyport__Route *route,
                       core_link *upstream)
 {
@@ -81,7 +82,7 @@ static int send_route(struct core *core, const struct call_letter *letter, Sally
 
     if (!peer)
         return -ENOTCONN;
-    homes_encode(&via, letter->homes, (letter->attempt + 1) / 2);
+    homes_encode(&via, letter->homes, letter->attempt % 2);
     route->via = via.list;
     route->n_via = via.count;
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_ROUTE;

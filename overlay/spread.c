@@ -62,6 +62,15 @@ void spread_record(struct core *core, const char *name, const Sallyport__SignedR
     tell(core, name, wire, told);
 }
 
+void spread_held(struct core *core, const char *name, uint64_t told[HOLDERS])
+{
+    struct member *holders[HOLDERS];
+    int count = members_rank(core, members_key(name), holders);
+
+    for (int i = 0; i < HOLDERS; i++)
+        told[i] = i < count ? holders[i]->hash : 0;
+}
+
 /* ---- all of them ------------------------------------------------------------------------------
  */
 
@@ -78,13 +87,30 @@ static bool is_own(const struct core *core, const uint8_t *node)
     return client != NULL;
 }
 
+/* Of those that held it before, are we the first one that lives? */
+static bool is_ours_to_hand_on(const struct core *core, const uint64_t told[HOLDERS])
+{
+    const struct members *members = core->members;
+
+    for (int i = 0; i < HOLDERS; i++) {
+        if (told[i] == members->self->hash)
+            return true;
+        for (int k = 0; told[i] && k < members->live_count; k++)
+            if (members->live[k]->hash == told[i])
+                return false;
+    }
+    return false;
+}
+
 static bool look_at(void *ctx, const struct directory_answer *held)
 {
     struct round *round = ctx;
     Sallyport__SignedRecord wire = SALLYPORT__SIGNED_RECORD__INIT;
 
-    if (!is_own(round->core, held->node))
+    if (!is_own(round->core, held->node) && !is_ours_to_hand_on(round->core, held->told)) {
+        spread_held(round->core, held->name, held->told);
         return true;
+    }
     wire.record = held->record;
     wire.signature = held->signature;
     round->sent += tell(round->core, held->name, &wire, held->told);
