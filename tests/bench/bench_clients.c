@@ -90,7 +90,7 @@ static uint64_t now_us(void)
     return (uint64_t)now.tv_sec * S + (uint64_t)now.tv_nsec / 1000;
 }
 
-static void give_up(const char *what)
+static _Noreturn void give_up(const char *what)
 {
     fprintf(stderr, "bench_clients: %s: %s\n", what, strerror(errno));
     if (bench.supernode > 0)
@@ -501,7 +501,7 @@ static void make_node(struct node *node, const struct realm *realm, int index)
     Sallyport__Publish publish = SALLYPORT__PUBLISH__INIT;
     Sallyport__SignedRecord signed_record, *list[] = {&signed_record};
     struct record *record = calloc(1, sizeof *record);
-    struct identity *identity;
+    struct identity *identity = NULL;
     char site[32], why[200];
 
     snprintf(site, sizeof site, "node%05d", index);
