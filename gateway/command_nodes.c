@@ -6,8 +6,8 @@
  *     supernodes, seats, clients   those that live, and what they hold in all
  *     reserve     seats that would be left if the 30 % of them with the most seats went at once
  *     short       the reserve does not hold all clients: more nodes are invited to serve
- *     serving     whether this node serves, in words, beginning with "always", "invited",
- *                 "willing" or "no"
+ *     serving     whether this node serves, in words that begin with "always", "invited:",
+ *                 "retiring:", "willing:", "not yet:" or "no:"
  *     revocation  number of the newest revocation list that it knows
  *   nodes       the supernodes: home first, then by round trip; those that do not answer last
  *     address, node, site

@@ -234,7 +234,7 @@ const char *seats_serving_text(const struct core *core)
         return "no: nobody outside was seen to reach this node";
     if (core_now(core) < core->born_ms + UP_MS)
         return "not yet: it has just started";
-    return "when the realm needs it: willing";
+    return "willing: when the realm needs one more";
 }
 
 /* ---- life -------------------------------------------------------------------------------------
