@@ -6,6 +6,8 @@
 
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_MAX_MS 300000
+/* One that somebody else says lives is dialled so soon. */
+#define TOLD_ALIVE_MS 2000
 /* One that took us before is likely to be back soon. */
 #define GOOD_DOUBLINGS_MAX 4
 
@@ -88,6 +90,9 @@ void host_learn_all(struct core *core, Sallyport__Supernode *const *wire, size_t
         host->clients = wire[i]->clients;
         host->version = wire[i]->version;
         host->told_ms = core_now(core);
+        /* others see it live: no reason to wait as long as for one that may be gone */
+        if (host->failures > 0 && host->next_ms > core_now(core) + TOLD_ALIVE_MS)
+            host->next_ms = core_now(core) + core_random(core, TOLD_ALIVE_MS);
         snprintf(host->site, sizeof host->site, "%s", wire[i]->site);
     }
 }
