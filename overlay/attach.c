@@ -454,6 +454,18 @@ void attach_lost(struct core *core, struct peer *peer, const char *why)
     host_failed(core, peer->host);
 }
 
+/* The last one is gone. What others did some time ago says nothing of now: those that took us before
+ * are tried again, once, and so are those that were told to live. */
+static void end_pauses(struct core *core)
+{
+    for (int i = 0; i < core->host_count; i++) {
+        struct host *host = core->hosts[i];
+        uint64_t soon_ms = core_now(core) + core_random(core, LOST_BOTH_SPREAD_MS);
+        if ((host->was_good || host->version) && host->next_ms > soon_ms + 1000)
+            host->next_ms = soon_ms;
+    }
+}
+
 static void on_upstream_gone(struct core *core, struct peer *peer, const char *why)
 {
     int kept = 0;
@@ -464,6 +476,8 @@ static void on_upstream_gone(struct core *core, struct peer *peer, const char *w
         if (core->upstream[i] != peer)
             core->upstream[kept++] = core->upstream[i];
     core->upstream_count = kept;
+    if (kept == 0)
+        end_pauses(core);
     upstreams_changed(
         core, core->last_error,
         core_random(core, attach_staying(core) == 0 ? LOST_BOTH_SPREAD_MS : LOST_ONE_SPREAD_MS));
