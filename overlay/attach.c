@@ -454,8 +454,8 @@ void attach_lost(struct core *core, struct peer *peer, const char *why)
     host_failed(core, peer->host);
 }
 
-/* The last one is gone. What others did some time ago says nothing of now: those that took us before
- * are tried again, once, and so are those that were told to live. */
+/* The last one is gone. What others did some time ago says nothing of now: those that took us
+ * before are tried again, once, and so are those that were told to live. */
 static void end_pauses(struct core *core)
 {
     for (int i = 0; i < core->host_count; i++) {

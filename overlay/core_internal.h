@@ -126,7 +126,7 @@ struct peer {
     struct sockaddr_storage seen;   /* where the link comes from or goes to; family 0: not known */
     uint64_t dial_back_ms;          /* when it was last tried */
     uint64_t since_ms, heard_ms;
-    uint64_t news_ms; /* when an upstream was last asked which supernodes there are */
+    uint64_t news_ms; /* when an upstream was asked, or a client told, which supernodes there are */
     uint64_t ping_ms; /* when the unanswered Ping was sent; 0: none */
     uint64_t pong_until_ms;
     uint64_t ping_number;
@@ -297,7 +297,10 @@ void lookup_on_found(struct core *core, struct peer *peer, const Sallyport__Enve
 
 /* A link came in: its Hello is awaited, unless we are no supernode. */
 void serve_accepted(struct core *core, struct peer *peer);
+void serve_open(struct core *core);
 void serve_welcome(struct core *core, struct peer *peer);
+/* There is one more supernode: the clients hear of it, some at a time, by a Welcome. */
+void serve_news(struct core *core);
 /* Says goodbye with alternatives; the link stays to be closed. */
 void serve_goodbye(struct peer *peer, const char *reason);
 /* A client is to attach elsewhere, in its own time. */
@@ -409,6 +412,8 @@ struct core {
     struct core_timer expire_timer;
     struct members *members;            /* NULL: we do not serve */
     struct core_timer spread_timer;     /* of records */
+    struct core_timer news_timer;       /* of serve_news */
+    uint64_t news_ms;                   /* when there was some */
     struct core_timer revocation_timer; /* of the revocation list */
     struct query *queries;
     unsigned query_count;

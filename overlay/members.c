@@ -51,6 +51,7 @@ static void ring_add(struct core *core, struct member *member)
     members->live[place] = member;
     members->live_count++;
     member->unlinked_ms = core_now(core);
+    serve_news(core);
     pulse_members_changed(core);
     spread_members_changed(core);
 }

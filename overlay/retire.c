@@ -21,6 +21,7 @@ void serving_open(struct core *core)
     core->is_supernode = true;
     core->roles |= CONF_ROLE_SUPERNODE;
     spread_open(core);
+    serve_open(core);
     members_open(core);
     seats_watch(core);
     relays_serving(core);
@@ -84,6 +85,7 @@ static void cease(struct core *core)
         fellow_close_idle(core, peer);
     }
     core_timer_stop(core, &core->spread_timer);
+    core_timer_stop(core, &core->news_timer);
     core_timer_stop(core, &core->seats_state.timer);
     members_close(core);
     local_close(core);

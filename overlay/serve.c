@@ -65,6 +65,39 @@ void serve_accepted(struct core *core, struct peer *peer)
         refuse(peer, "closing");
 }
 
+#define NEWS_SOON_MS 2000
+#define NEWS_STEP_MS 200
+#define NEWS_AT_ONCE 20
+
+static void on_news(void *owner)
+{
+    struct core *core = owner;
+    int told = 0;
+
+    for (struct peer *client = core->clients; client; client = client->hh_node.next) {
+        if (client->other || client->news_ms > core->news_ms)
+            continue;
+        if (told++ == NEWS_AT_ONCE) {
+            core_timer_set(core, &core->news_timer, core_now(core) + NEWS_STEP_MS);
+            return;
+        }
+        serve_welcome(core, client);
+    }
+}
+
+void serve_news(struct core *core)
+{
+    core->news_ms = core_now(core);
+    if (!core->news_timer.place)
+        core_timer_set(core, &core->news_timer,
+                       core_now(core) + NEWS_SOON_MS + core_random(core, NEWS_SOON_MS));
+}
+
+void serve_open(struct core *core)
+{
+    core_timer_init(&core->news_timer, on_news, core);
+}
+
 void serve_welcome(struct core *core, struct peer *peer)
 {
     Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
@@ -84,6 +117,7 @@ void serve_welcome(struct core *core, struct peer *peer)
     if (peer->roles_granted & CONF_ROLE_SUPERNODE && peer->role == &role_accepted)
         welcome.member = gossip_own(core, &member);
     welcome.revocation = identity_list(core->identity).number;
+    peer->news_ms = core_now(core);
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_WELCOME;
     envelope.welcome = &welcome;
     peer_send(peer, &envelope);
