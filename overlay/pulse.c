@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-#define PULSE_MS 250
-#define ASK_MS 400          /* one that is watched says something at least so often */
-#define ANSWER_MS 900       /* and answers within this, else it is down */
+#define PULSE_MS 200
+#define ASK_MS 300          /* one that is watched says something at least so often */
+#define ANSWER_MS 800       /* and answers within this, else it is down */
 #define UNLINKED_MS 3000    /* no link can be made for so long: down */
 #define OTHER_DIALS_MS 2000 /* for those without a link that it is the other one's turn to make */
 #define IDLE_MS 120000
