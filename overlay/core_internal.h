@@ -68,6 +68,7 @@ enum complaint {
     COMPLAINT_OFFER,
     COMPLAINT_LINK,
     COMPLAINT_MEMBER,
+    COMPLAINT_GOSSIP,
     COMPLAINT_LOOKUP,
     COMPLAINT_LIST,
     COMPLAINTS
@@ -110,7 +111,7 @@ struct peer {
     bool is_dialled; /* by us */
     bool is_up;      /* frames can be sent */
     bool is_ready;   /* Hello and Welcome are through */
-    bool is_for_us;  /* dialled as a client, although we are a supernode */
+    bool is_for_us;  /* dialled as a client */
     bool is_leaving; /* it said goodbye, but stays until leave_ms */
     uint64_t leave_ms;
     unsigned version;        /* of the protocol that both speak; once ready */
@@ -131,9 +132,9 @@ struct peer {
     uint64_t pong_until_ms;
     uint64_t ping_number;
     uint32_t round_trip_us;
-    struct core_timer timer;                                 /* greeting, keepalive, silence */
-    struct bucket frames, records, tellings, heard, lookups; /* rates */
-    unsigned queries;                                        /* of it, that are open */
+    struct core_timer timer; /* greeting, keepalive, silence */
+    struct bucket frames, records, tellings, heard, compared, lookups; /* rates */
+    unsigned queries;                                                  /* of it, that are open */
     uint64_t used_ms;              /* when something was last sent on it by fellow_send */
     struct member *member;         /* that is being dialled */
     struct waiting_frames waiting; /* until it is ready */
@@ -409,6 +410,7 @@ struct core {
     struct core_timer expire_timer;
     struct members *members;            /* NULL: we do not serve */
     struct core_timer spread_timer;     /* of records */
+    uint64_t spread_by_ms;              /* at the latest; 0: nothing has changed */
     struct core_timer revocation_timer; /* of the revocation list */
     struct query *queries;
     unsigned query_count;

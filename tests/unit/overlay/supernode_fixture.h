@@ -42,6 +42,37 @@ static inline void stand_tell(struct stand *stand, core_link link, const struct 
     statement_signed_fini(&wire);
 }
 
+/* The same with a field that nobody knows, so that the statement has so many bytes. */
+static inline void stand_tell_padded(struct stand *stand, core_link link,
+                                     const struct identity *signer, size_t bytes)
+{
+    static const char label[] = "sallyport member";
+    struct statement statement = fixture_statement(signer, 5);
+    Sallyport__Members members = SALLYPORT__MEMBERS__INIT;
+    Sallyport__SignedMember wire, *list = &wire;
+
+    statement_sign(signer, &statement, &wire);
+    size_t pad = bytes - wire.member.len - 4, all = sizeof label + bytes;
+    uint8_t *data = calloc(1, all), *at = data + sizeof label;
+    memcpy(data, label, sizeof label);
+    memcpy(at, wire.member.data, wire.member.len);
+    at += wire.member.len;
+    *at++ = 0xa2; /* field 100, a string; `pad` bytes, as two bytes of a varint */
+    *at++ = 0x06;
+    *at++ = (uint8_t)(0x80 | (pad & 0x7f));
+    *at++ = (uint8_t)(pad >> 7);
+    memset(at, 'x', pad);
+    identity_sign(signer, data, all, wire.signature.data);
+    free(wire.member.data);
+    wire.member.data = data + sizeof label;
+    wire.member.len = bytes;
+    members.members = &list;
+    members.n_members = 1;
+    stand_members(stand, link, &members);
+    free(data);
+    free(wire.signature.data);
+}
+
 /* By this link comes that `whom` does not answer `accuser`. */
 static inline void stand_accuse(struct stand *stand, core_link link, const struct identity *accuser,
                                 const struct identity *whom, uint64_t sequence)

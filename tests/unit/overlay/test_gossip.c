@@ -231,6 +231,73 @@ static void both_compare_when_they_link(void **state)
     stand_finish(&stand);
 }
 
+/* An answer is long: one that asks for it all the time gets few. */
+static void who_compares_too_often_is_counted(void **state)
+{
+    struct stand stand;
+
+    (void)state;
+    open_hub(&stand, 2);
+    for (int i = 0; i < 100; i++)
+        give_known(&stand, LINK(0), NULL, 0);
+    assert_in_range(stand_statements(&stand, LINK(0), hub), 4, 6);
+    assert_in_range(stand.core->malformed, 94, 96);
+    stand_finish(&stand);
+}
+
+/* Statements as long as they may be: more than fit into one frame. */
+static void all_statements_are_told_however_long(void **state)
+{
+    struct identity *many[40];
+    struct stand stand;
+
+    (void)state;
+    fixture_supernodes(&realm, many, 40);
+    open_hub(&stand, 1);
+    for (int i = 0; i < 40; i++)
+        stand_tell_padded(&stand, LINK(0), many[i], MEMBER_BYTES_MAX);
+    assert_int_equal(stand.core->malformed, 0);
+    stand_run(&stand, 50);
+    for (int i = 0; i < 40; i++)
+        assert_int_equal(stand_statements(&stand, LINK(0), many[i]), 1);
+    stand_clear(&stand);
+    give_known(&stand, LINK(0), NULL, 0);
+    for (int i = 0; i < 40; i++) {
+        assert_int_equal(stand_statements(&stand, LINK(0), many[i]), 1);
+        identity_free(many[i]);
+    }
+    stand_finish(&stand);
+}
+
+static void one_link_may_not_tell_too_much(void **state)
+{
+    struct stand stand;
+    struct statement statement = fixture_statement(all[3], UINT64_MAX);
+    Sallyport__Members members = SALLYPORT__MEMBERS__INIT;
+    Sallyport__SignedMember wire, *list[50];
+
+    (void)state;
+    open_hub(&stand, 2);
+    statement_sign(all[3], &statement, &wire);
+    for (int i = 0; i < 50; i++)
+        list[i] = &wire;
+    members.members = list;
+    members.n_members = 50;
+    for (int i = 0; i < 200; i++)
+        stand_members(&stand, LINK(0), &members);
+    assert_int_equal(stand.core->malformed, 10000);
+    assert_true(stand.core->complaints[COMPLAINT_GOSSIP].next_ms > 0);
+    assert_int_equal(HASH_COUNT(stand.core->members->table), 3);
+    statement_signed_fini(&wire);
+    /* The other link is heard. */
+    statement = fixture_statement(all[3], 5);
+    stand_tell(&stand, LINK(0), all[3], &statement);
+    assert_null(stand_member(&stand, all[3]));
+    stand_tell(&stand, LINK(1), all[3], &statement);
+    assert_non_null(stand_member(&stand, all[3]));
+    stand_finish(&stand);
+}
+
 /* ---- accusations ------------------------------------------------------------------------------
  */
 
@@ -264,6 +331,7 @@ static void one_that_is_accused_says_at_once_that_it_lives(void **state)
 
     (void)state;
     open_hub(&stand, 2);
+    stand_run(&stand, 150);
     uint64_t sequence = stand.core->members->self->sequence;
     stand_accuse(&stand, LINK(0), all[1], hub, sequence);
     stand_run(&stand, 25);
@@ -275,6 +343,32 @@ static void one_that_is_accused_says_at_once_that_it_lives(void **state)
     stand_accuse(&stand, LINK(0), all[1], hub, sequence); /* old by now */
     stand_run(&stand, 500);
     assert_int_equal(stand_statements(&stand, 0, hub), 0);
+    stand_finish(&stand);
+}
+
+/* One accuses us of each statement as soon as it is out: that costs the others little, and it is
+ * not answered for ever. */
+static void we_do_not_answer_a_liar_all_the_time(void **state)
+{
+    struct stand stand;
+    int said = 0, late = 0;
+
+    (void)state;
+    open_hub(&stand, 2);
+    for (int i = 0; i < 10 * 120; i++) {
+        for (int k = 0; k < 5; k++) {
+            stand_accuse(&stand, LINK(0), all[0], hub, stand.core->members->self->sequence);
+            stand_run(&stand, 20);
+        }
+        for (int k = 0; k < 2; k++)
+            stand_pong(&stand, LINK(k));
+        int now = stand_statements(&stand, LINK(1), hub);
+        said += now;
+        late += i >= 10 * 60 ? now : 0;
+        stand_clear(&stand);
+    }
+    assert_in_range(said, 100, 300);
+    assert_in_range(late, 20, 80); /* one a second */
     stand_finish(&stand);
 }
 
@@ -440,6 +534,72 @@ static void one_that_cannot_be_dialled_is_accused(void **state)
     stand_finish(&stand);
 }
 
+/* Two say that they listen at the same address, which is being dialled already: each has a link of
+ * its own to wait for. */
+static void two_members_at_one_address_are_two(void **state)
+{
+    struct stand stand;
+    struct statement statement = fixture_statement(all[1], 5);
+
+    (void)state;
+    open_hub(&stand, 1);
+    core_add_host(stand.core, statement.address);
+    run_answering(&stand, 1, 50);
+    assert_int_equal(stand.dials, 1);
+    stand_tell(&stand, LINK(0), all[1], &statement);
+    stand_tell(&stand, LINK(0), all[2], &statement);
+    run_answering(&stand, 1, 50);
+    assert_int_equal(stand.dials, 2);
+    assert_ptr_not_equal(stand_member(&stand, all[1])->dialling,
+                         stand_member(&stand, all[2])->dialling);
+    for (int i = 0; i < 2; i++)
+        core_on_link_down(stand.core, stand.dialled[i], "connection refused");
+    assert_null(stand_member(&stand, all[1])->dialling);
+    assert_null(stand_member(&stand, all[2])->dialling);
+    stand_finish(&stand);
+}
+
+/* It says that it listens where another one does: that counts as a dial that failed. */
+static void a_member_is_where_it_says_or_down(void **state)
+{
+    struct stand stand;
+    struct statement statement = fixture_statement(all[2], 5);
+
+    (void)state;
+    open_hub(&stand, 1);
+    stand_tell(&stand, LINK(0), all[1], &statement);
+    run_answering(&stand, 1, 50);
+    assert_int_equal(stand.dials, 1);
+    stand_welcome_as(&stand, stand.dialled[0], all[2],
+                     &(Sallyport__Welcome)SALLYPORT__WELCOME__INIT);
+    assert_non_null(stand.core->fellows);
+    assert_false(stand_lives(&stand, all[1]));
+    assert_null(stand_member(&stand, all[1])->dialling);
+    stand_finish(&stand);
+}
+
+/* One that closes each link as soon as it is there is not dialled all the time. */
+static void links_that_do_not_last_are_not_made_all_the_time(void **state)
+{
+    struct stand stand;
+    struct statement statement = fixture_statement(all[4], 5);
+    int answered = 0;
+
+    (void)state;
+    open_hub(&stand, 4); /* it is none of the three that are watched */
+    stand_tell(&stand, LINK(0), all[4], &statement);
+    for (int i = 0; i < 20 * 20; i++) {
+        run_answering(&stand, 4, 50);
+        while (answered < stand.dials) {
+            core_link link = stand.dialled[answered++ % 16];
+            stand_welcome_as(&stand, link, all[4], &(Sallyport__Welcome)SALLYPORT__WELCOME__INIT);
+            core_on_link_down(stand.core, link, "connection reset");
+        }
+    }
+    assert_in_range(stand.dials, 3, 10);
+    stand_finish(&stand);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -451,6 +611,10 @@ int main(void)
         cmocka_unit_test(both_compare_when_they_link),
         cmocka_unit_test(an_accusation_goes_round_once_and_to_the_accused),
         cmocka_unit_test(one_that_is_accused_says_at_once_that_it_lives),
+        cmocka_unit_test(who_compares_too_often_is_counted),
+        cmocka_unit_test(all_statements_are_told_however_long),
+        cmocka_unit_test(one_link_may_not_tell_too_much),
+        cmocka_unit_test(we_do_not_answer_a_liar_all_the_time),
         cmocka_unit_test(forged_accusations_are_counted),
         cmocka_unit_test(who_ends_says_so_to_all),
         cmocka_unit_test(one_that_is_silent_is_accused_within_a_second_and_a_half),
@@ -458,6 +622,9 @@ int main(void)
         cmocka_unit_test(we_do_not_accuse_in_vain_all_the_time),
         cmocka_unit_test(links_are_made_to_those_that_are_told_of),
         cmocka_unit_test(one_that_cannot_be_dialled_is_accused),
+        cmocka_unit_test(two_members_at_one_address_are_two),
+        cmocka_unit_test(a_member_is_where_it_says_or_down),
+        cmocka_unit_test(links_that_do_not_last_are_not_made_all_the_time),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -403,6 +403,8 @@ static void forged_accusations_are_noticed(void **state)
     accusation_sign(all[2], &accusation);
     memcpy(accusation.accuser, identity_certificate(all[1])->node, sizeof accusation.accuser);
     assert_int_equal(members_accuse(stand.core, &accusation), -EACCES);
+    /* Of all that it will ever say: it could be told again and again. */
+    assert_int_equal(accuse(&stand, all[1], all[0], UINT64_MAX), -EACCES);
     assert_true(stand_lives(&stand, all[0]));
     stand_finish(&stand);
 }
@@ -428,19 +430,70 @@ static void who_lies_too_often_is_ignored(void **state)
 
     (void)state;
     open_hub(&stand);
-    take_one(&stand, all[1], 5);
-    take_one(&stand, all[2], 5);
-    for (int i = 0; i < 300; i++) {
-        take_one(&stand, all[0], sequence);
-        if (i % 10 == 0)
-            stand_run(&stand, 500);
-        believed += accuse(&stand, all[1], all[0], sequence);
+    for (int i = 0; i < 8; i++)
+        take_one(&stand, all[i], sequence);
+    for (int second = 0; second < 40; second++) {
+        for (int i = 1; i < 8; i++) {
+            believed += accuse(&stand, all[0], all[i], sequence);
+            take_one(&stand, all[i], sequence + 1);
+            assert_true(stand_lives(&stand, all[i]));
+        }
         sequence++;
+        stand_run(&stand, 1000);
     }
-    assert_in_range(believed, 90, 130);
-    take_one(&stand, all[0], sequence);
-    assert_int_equal(accuse(&stand, all[1], all[0], sequence), 0);
-    assert_int_equal(accuse(&stand, all[2], all[0], sequence), 1); /* others are believed */
+    assert_in_range(believed, 90, 150);       /* of 280 */
+    accuse(&stand, all[0], all[1], sequence); /* perhaps the one of this second */
+    take_one(&stand, all[1], sequence + 1);
+    assert_int_equal(accuse(&stand, all[0], all[2], sequence), 0);
+    assert_int_equal(accuse(&stand, all[1], all[2], sequence), 1); /* others are believed */
+    stand_finish(&stand);
+}
+
+/* One that comes back after it was gone was not accused in vain: the next time it is accused as
+ * soon as the first time. */
+static void a_true_accusation_counts_for_the_accuser(void **state)
+{
+    struct stand stand;
+
+    (void)state;
+    open_hub(&stand);
+    take_one(&stand, all[0], 5);
+    gossip_accuse(stand.core, stand_member(&stand, all[0]));
+    assert_false(stand_lives(&stand, all[0]));
+    take_one(&stand, all[0], 6);
+    assert_int_equal(stand_member(&stand, all[0])->wrongly, 1);
+    stand_run(&stand, 20000);
+    gossip_accuse(stand.core, stand_member(&stand, all[0]));
+    stand_run(&stand, 20000);
+    take_one(&stand, all[0], 7);
+    assert_int_equal(stand_member(&stand, all[0])->wrongly, 0);
+    stand_finish(&stand);
+}
+
+static void one_member_may_not_say_too_much(void **state)
+{
+    struct stand stand;
+    struct statement statement = fixture_statement(all[0], 5);
+    int taken = 0, refused = 0;
+    char why[96];
+
+    (void)state;
+    open_hub(&stand);
+    for (int i = 0; i < 1000; i++) {
+        statement.sequence++;
+        statement.instance++; /* as if all that it holds were forgotten */
+        int result = take(&stand, all[0], &statement, why);
+        taken += result == 1;
+        refused += result == -EBUSY;
+    }
+    assert_in_range(taken, 100, 300);
+    assert_int_equal(taken + refused, 1000);
+    assert_true(strstr(why, "says too much") != NULL);
+    assert_int_equal(take_one(&stand, all[1], 5), 1); /* that is nothing to the others */
+    stand_run(&stand, 2000);
+    statement.sequence++;
+    assert_int_equal(take(&stand, all[0], &statement, why), 1);
+    assert_int_equal(HASH_COUNT(stand.core->members->table), 3);
     stand_finish(&stand);
 }
 
@@ -476,6 +529,11 @@ static void an_earlier_life_is_overtaken(void **state)
     stand_run(&stand, 6000);
     assert_true(stand.core->members->self->sequence > before + 1000000);
     assert_true(stand.core->members->self->instance == stand.core->members->instance);
+    /* What it has published meanwhile counts, too. */
+    stand.core->sequence = before + 9000000;
+    statement.sequence = before + 8000000;
+    assert_int_equal(take(&stand, hub, &statement, why), 0);
+    assert_true(stand.core->sequence >= before + 9000000);
     stand_finish(&stand);
 }
 
@@ -520,6 +578,8 @@ int main(void)
         cmocka_unit_test(forged_accusations_are_noticed),
         cmocka_unit_test(a_goodbye_is_an_accusation_of_oneself),
         cmocka_unit_test(who_lies_too_often_is_ignored),
+        cmocka_unit_test(a_true_accusation_counts_for_the_accuser),
+        cmocka_unit_test(one_member_may_not_say_too_much),
         cmocka_unit_test(statements_expire),
         cmocka_unit_test(an_earlier_life_is_overtaken),
         cmocka_unit_test(the_table_is_bounded),
