@@ -64,6 +64,7 @@ bool core_sheds(struct core *core, unsigned late_ms);
 /* Complaints about others: one line per cause and minute. */
 enum complaint {
     COMPLAINT_RECORD,
+    COMPLAINT_PUBLISHED,
     COMPLAINT_LETTER,
     COMPLAINT_OFFER,
     COMPLAINT_LINK,
@@ -133,8 +134,8 @@ struct peer {
     uint64_t ping_number;
     uint32_t round_trip_us;
     struct core_timer timer; /* greeting, keepalive, silence */
-    struct bucket frames, records, tellings, heard, compared, lookups; /* rates */
-    unsigned queries;                                                  /* of it, that are open */
+    struct bucket frames, records, tellings, heard, compared, lookups, corrections; /* rates */
+    unsigned queries;              /* of it, that are open */
     uint64_t used_ms;              /* when something was last sent on it by fellow_send */
     struct member *member;         /* that is being dialled */
     struct waiting_frames waiting; /* until it is ready */
@@ -301,6 +302,8 @@ void serve_accepted(struct core *core, struct peer *peer);
 void serve_welcome(struct core *core, struct peer *peer);
 /* Says goodbye with alternatives; the link stays to be closed. */
 void serve_goodbye(struct peer *peer, const char *reason);
+/* Says so to it and to the log, closes the link. */
+void serve_refuse(struct peer *peer, const char *reason);
 /* A client is to attach elsewhere, in its own time. */
 void serve_move(struct peer *client, unsigned grace_ms, const char *reason);
 /* Another supernode greeted us (true: kept), or welcomed us. */
@@ -403,6 +406,7 @@ struct core {
     struct core_timer publish_timer;
     unsigned priority, weight; /* of our records */
     uint64_t sequence;
+    struct bucket corrections; /* of it, by our supernodes */
     uint32_t next_request, dial_back_request;
     struct lookup *lookups;
 

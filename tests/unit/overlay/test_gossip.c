@@ -253,13 +253,17 @@ static void all_statements_are_told_however_long(void **state)
 
     (void)state;
     fixture_supernodes(&realm, many, 40);
+    fixture_ring(many, 40, hub);
     open_hub(&stand, 1);
+    stand_fellow(&stand, LINK(1), many[0], 4); /* one of the next in the ring */
+    stand_run(&stand, 50);
+    stand_clear(&stand);
     for (int i = 0; i < 40; i++)
         stand_tell_padded(&stand, LINK(0), many[i], MEMBER_BYTES_MAX);
     assert_int_equal(stand.core->malformed, 0);
     stand_run(&stand, 50);
     for (int i = 0; i < 40; i++)
-        assert_int_equal(stand_statements(&stand, LINK(0), many[i]), 1);
+        assert_int_equal(stand_statements(&stand, LINK(1), many[i]), 1);
     stand_clear(&stand);
     give_known(&stand, LINK(0), NULL, 0);
     for (int i = 0; i < 40; i++) {
