@@ -64,10 +64,12 @@ bool core_sheds(struct core *core, unsigned late_ms);
 /* Complaints about others: one line per cause and minute. */
 enum complaint {
     COMPLAINT_RECORD,
+    COMPLAINT_PUBLISHED,
     COMPLAINT_LETTER,
     COMPLAINT_OFFER,
     COMPLAINT_LINK,
     COMPLAINT_MEMBER,
+    COMPLAINT_GOSSIP,
     COMPLAINT_LOOKUP,
     COMPLAINT_LIST,
     COMPLAINTS
@@ -110,7 +112,7 @@ struct peer {
     bool is_dialled; /* by us */
     bool is_up;      /* frames can be sent */
     bool is_ready;   /* Hello and Welcome are through */
-    bool is_for_us;  /* dialled as a client, although we are a supernode */
+    bool is_for_us;  /* dialled as a client */
     bool is_leaving; /* it said goodbye, but stays until leave_ms */
     uint64_t leave_ms;
     unsigned version;        /* of the protocol that both speak; once ready */
@@ -131,9 +133,9 @@ struct peer {
     uint64_t pong_until_ms;
     uint64_t ping_number;
     uint32_t round_trip_us;
-    struct core_timer timer;                                 /* greeting, keepalive, silence */
-    struct bucket frames, records, tellings, heard, lookups; /* rates */
-    unsigned queries;                                        /* of it, that are open */
+    struct core_timer timer; /* greeting, keepalive, silence */
+    struct bucket frames, records, tellings, heard, compared, lookups, corrections; /* rates */
+    unsigned queries;              /* of it, that are open */
     uint64_t used_ms;              /* when something was last sent on it by fellow_send */
     struct member *member;         /* that is being dialled */
     struct waiting_frames waiting; /* until it is ready */
@@ -303,6 +305,8 @@ void serve_welcome(struct core *core, struct peer *peer);
 void serve_news(struct core *core);
 /* Says goodbye with alternatives; the link stays to be closed. */
 void serve_goodbye(struct peer *peer, const char *reason);
+/* Says so to it and to the log, closes the link. */
+void serve_refuse(struct peer *peer, const char *reason);
 /* A client is to attach elsewhere, in its own time. */
 void serve_move(struct peer *client, unsigned grace_ms, const char *reason);
 /* Another supernode greeted us (true: kept), or welcomed us. */
@@ -405,6 +409,7 @@ struct core {
     struct core_timer publish_timer;
     unsigned priority, weight; /* of our records */
     uint64_t sequence;
+    struct bucket corrections; /* of it, by our supernodes */
     uint32_t next_request, dial_back_request;
     struct lookup *lookups;
 
@@ -412,6 +417,7 @@ struct core {
     struct core_timer expire_timer;
     struct members *members;            /* NULL: we do not serve */
     struct core_timer spread_timer;     /* of records */
+    uint64_t spread_by_ms;              /* at the latest; 0: nothing has changed */
     struct core_timer news_timer;       /* of serve_news */
     uint64_t news_ms;                   /* when there was some */
     struct core_timer revocation_timer; /* of the revocation list */

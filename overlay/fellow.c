@@ -59,13 +59,10 @@ static void send_waiting(struct core *core, struct peer *peer, struct peer *to)
 
 static void add(struct core *core, struct peer *peer)
 {
-    if (peer->member)
-        peer->member->dialling = NULL;
-    peer->member = NULL;
+    pulse_linked(core, peer);
     peer_ready(peer, &role_fellow);
     HASH_ADD_KEYPTR(hh_node, core->fellows, peer->node, OVERLAY_NODE_ID_BYTES, peer);
     log_info(LOG_OVERLAY, NULL, "linked to fellow supernode %s (%s)", peer->address, peer->site);
-    pulse_linked(core, peer);
     send_waiting(core, peer, peer);
     if (peer->version >= 2)
         gossip_compare(core, peer);
@@ -119,9 +116,7 @@ void fellow_welcomed(struct core *core, struct peer *peer, const Sallyport__Welc
         return;
     }
     send_waiting(core, peer, find(core, peer->node));
-    if (peer->member)
-        peer->member->dialling = NULL; /* it did not fail */
-    peer->member = NULL;
+    pulse_linked(core, peer);
     peer_close(peer, "linked already");
 }
 

@@ -14,6 +14,9 @@
 #define CLIENT_RECORDS_BURST 200
 #define FELLOW_RECORDS_PER_S 2000
 #define FELLOW_RECORDS_BURST 20000
+/* Of one client, told by fellows. */
+#define CORRECTIONS_PER_S 1
+#define CORRECTIONS_BURST 5
 /* A new fellow of version 1 hears of so many names of our clients now, of more when they are
  * published again. */
 #define TELL_MAX 400
@@ -172,8 +175,12 @@ void registry_on_published(struct core *core, struct peer *peer,
     HASH_FIND(hh_node, core->clients, published.node.data, OVERLAY_NODE_ID_BYTES, client);
     published.request = 0;
     published.node.len = 0;
-    if (client && published.sequence > 0)
+    if (!client || published.sequence == 0)
+        return;
+    if (bucket_take(&client->corrections, core_now(core), CORRECTIONS_PER_S, CORRECTIONS_BURST))
         send_published(client, &published);
+    else
+        core->malformed++;
 }
 
 /* ---- what others hold now ----------------------------------------------------------------------

@@ -19,6 +19,5 @@ void spread_record(struct core *core, const char *name, const Sallyport__SignedR
 void spread_held(struct core *core, const char *name, uint64_t told[HOLDERS]);
 /* Members came or went, or one has restarted and forgotten all: soon all records are looked at. */
 void spread_members_changed(struct core *core);
-void spread_member_forgot(struct core *core, const struct member *member);
 
 #endif
