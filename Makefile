@@ -97,8 +97,8 @@ $(UNIT) $(BENCH): $(O)/%: $(O)/%.o
 	$(link_test)
 SIM_SCALE = $(O)/tests/sim/scale
 SIM_COMMON = $(patsubst %.c,$(O)/%.o,$(filter-out $(wildcard tests/sim/sim_*.c) tests/sim/scale.c,$(wildcard tests/sim/*.c)))
-# tests/sim/checks.c
-$(SIM) $(SIM_SCALE): LDFLAGS_ALL += -Wl,--wrap=identity_verify,--wrap=certificate_check
+# tests/sim/checks.c, identities.c
+$(SIM) $(SIM_SCALE): LDFLAGS_ALL += -Wl,--wrap=identity_verify,--wrap=certificate_check,--wrap=EVP_PKEY_Q_keygen,--wrap=RAND_bytes
 $(SIM) $(SIM_SCALE): $(O)/%: $(O)/%.o $(SIM_COMMON) $(call libs,overlay conf)
 	$(link_test)
 $(TOOLS): $(O)/%: %.c | $(O)/.packages $(O)/.test-packages
