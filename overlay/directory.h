@@ -43,6 +43,11 @@ uint64_t *directory_told(const struct directory *directory, const char *name,
 int directory_find(const struct directory *directory, const char *asked, int64_t now_s,
                    struct directory_answer answers[DIRECTORY_ANSWERS_MAX]);
 
+/* Those that were withdrawn, of the site or of any beginning of the number: who holds something older
+ * is wrong. */
+int directory_find_withdrawn(const struct directory *directory, const char *asked, int64_t now_s,
+                             struct directory_answer answers[DIRECTORY_ANSWERS_MAX]);
+
 /* All that are valid at `now_s`, until `each` says false. */
 void directory_each(const struct directory *directory, int64_t now_s,
                     bool (*each)(void *ctx, const struct directory_answer *answer), void *ctx);
