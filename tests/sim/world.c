@@ -110,14 +110,34 @@ void sim_node_start(struct sim_node *node)
     node->wake_ms = 0;
     if (core_new(&settings, &io, &node->core) < 0)
         abort();
+    for (int i = 0; i < node->disk_count; i++)
+        core_add_host(node->core, node->disk[i]);
     if (node->may_serve)
         core_reachable(node->core, true);
+}
+
+static void write_host(void *ctx, const char *address)
+{
+    struct sim_node *node = ctx;
+
+    snprintf(node->disk[node->disk_count++], ADDRESS_TEXT_MAX, "%s", address);
+}
+
+static void write_disk(struct sim_node *node)
+{
+    if (!node->has_disk)
+        return;
+    if (!node->disk)
+        node->disk = core_alloc(HOSTS_MAX * sizeof *node->disk);
+    node->disk_count = 0;
+    core_each_host(node->core, write_host, node);
 }
 
 /* It lives no more; its wires are cut or stalled. */
 static void end_life(struct sim_node *node)
 {
     asks_forget(node);
+    write_disk(node);
     core_free(node->core);
     node->core = NULL;
     node->world->attached_count -= node->is_told_attached;
@@ -132,6 +152,15 @@ void sim_node_stop(struct sim_node *node)
     end_life(node);
     wires_cut(node, NULL);
     wires_leave(node);
+}
+
+void sim_node_crash(struct sim_node *node)
+{
+    if (!node->core)
+        return;
+    wires_cut(node, NULL);
+    wires_leave(node); /* what it says from now on is not heard */
+    end_life(node);
 }
 
 void sim_node_silence(struct sim_node *node)
@@ -177,6 +206,7 @@ void world_fini(struct world *world)
     HASH_CLEAR(hh, world->listeners);
     for (int i = 0; i < world->node_count; i++) {
         free(world->nodes[i]->traffic);
+        free(world->nodes[i]->disk);
         free(world->nodes[i]);
     }
     free(world->nodes);

@@ -82,6 +82,9 @@ struct sim_node {
     float x, y;                            /* its place, each 0 to 1 (world_spread) */
     const char *supernodes[SIM_KNOWN_MAX]; /* addresses that it is given */
     int supernode_count;
+    bool has_disk; /* the supernodes that it knew are given back to its next life */
+    char (*disk)[ADDRESS_TEXT_MAX];
+    int disk_count;
     struct core *core; /* NULL: down */
     unsigned epoch;    /* counts its lives */
     unsigned seats;
@@ -198,8 +201,10 @@ struct sim_node *world_willing(struct world *world, const char *site);
 void sim_node_knows(struct sim_node *node, const struct sim_node *supernode);
 
 void sim_node_start(struct sim_node *node);
-/* The process ends: all its wires are cut. */
+/* The process ends in good order: it says goodbye. */
 void sim_node_stop(struct sim_node *node);
+/* The process dies: its wires are cut, without a word. */
+void sim_node_crash(struct sim_node *node);
 /* The power goes: its wires stall. */
 void sim_node_silence(struct sim_node *node);
 /* The wires between the two are cut; they may be made anew. `b` NULL: all wires of `a`. */
