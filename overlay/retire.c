@@ -30,13 +30,15 @@ void serving_open(struct core *core)
 void serving_begin(struct core *core)
 {
     char address[UPSTREAMS_MAX][ADDRESS_TEXT_MAX];
+    struct peer *home[UPSTREAMS_MAX];
     int count = core->upstream_count;
 
     core->is_invited = true;
     core->seats = core->seats_state.invited_seats;
+    memcpy(home, core->upstream, (size_t)count * sizeof home[0]); /* leaving one moves the others */
     for (int i = 0; i < count; i++) {
-        strcpy(address[i], core->upstream[i]->address);
-        attach_leave(core, core->upstream[i], OLD_HOMES_MS);
+        strcpy(address[i], home[i]->address);
+        attach_leave(core, home[i], OLD_HOMES_MS);
     }
     serving_open(core);
     for (int i = 0; i < count; i++)

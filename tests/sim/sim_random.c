@@ -534,8 +534,10 @@ static void open_chaos(struct chaos *chaos, uint64_t seed)
     world_init(&chaos->world, seed);
     make_world(chaos);
     tell(chaos, chaos->has_liars ? "there are liars" : "nobody lies", NULL, NULL);
-    for (int i = 0; i < chaos->count; i++)
+    for (int i = 0; i < chaos->count; i++) {
+        chaos->node[i]->has_disk = true;
         sim_node_start(chaos->node[i]);
+    }
     world_run(&chaos->world, 10000);
 }
 

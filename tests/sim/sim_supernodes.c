@@ -1,5 +1,6 @@
 /* Supernodes that vanish, find each other, restart; sites that are offline. */
 #include "overlay/core_internal.h"
+#include "tests/sim/realm_checks.h"
 #include "tests/sim/scene.h"
 
 #include <errno.h>
@@ -362,6 +363,25 @@ static void the_other_gateway_of_the_site_answers(uint64_t seed)
     scene_close(&scene);
 }
 
+/* Invited just when one of its two supernodes has died and nobody knows: the other one takes it for
+ * a fellow. */
+static void an_invited_one_joins_by_either_home(uint64_t seed)
+{
+    struct scene scene;
+
+    scene_open(&scene, seed);
+    struct sim_node *rome = world_willing(&scene.world, "rome");
+    sim_node_knows(rome, scene.one);
+    sim_node_knows(rome, scene.two);
+    sim_node_start(rome);
+    world_run(&scene.world, 29500);
+    sim_check(&scene.world, !sim_serves(rome) && rome->core->upstream_count == 2);
+    sim_node_silence(scene_home(&scene, rome, (int)(seed % 2)));
+    world_run(&scene.world, 8000);
+    sim_check(&scene.world, sim_serves(rome) && realm_is_agreed(&scene.world));
+    scene_close(&scene);
+}
+
 int main(int argc, char **argv)
 {
     scene_seeds(argc, argv, "caller-stops", the_callers_home_stops, 25);
@@ -380,6 +400,7 @@ int main(int argc, char **argv)
     scene_seeds(argc, argv, "full", a_full_supernode_sends_on, 5);
     scene_seeds(argc, argv, "nobody", nobody_is_there, 5);
     scene_seeds(argc, argv, "twin", the_other_gateway_of_the_site_answers, 10);
+    scene_seeds(argc, argv, "invited", an_invited_one_joins_by_either_home, 10);
     sim_identities_free();
     return 0;
 }
