@@ -198,6 +198,7 @@ static void answer_fill(struct directory_answer *answer, const char *name,
         .name = name,
         .node = entry->owner->node,
         .sequence = entry->sequence,
+        .is_withdrawn = entry->is_withdrawn,
         .told = (uint64_t *)entry->told,
     };
 }

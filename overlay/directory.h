@@ -32,6 +32,7 @@ struct directory_answer {
     const char *name;
     const uint8_t *node;
     uint64_t sequence;
+    bool is_withdrawn;
     uint64_t
         *told; /* DIRECTORY_TOLD numbers of the owner's, 0 at first: to whom it was handed on */
 };
@@ -43,8 +44,8 @@ uint64_t *directory_told(const struct directory *directory, const char *name,
 int directory_find(const struct directory *directory, const char *asked, int64_t now_s,
                    struct directory_answer answers[DIRECTORY_ANSWERS_MAX]);
 
-/* Those that were withdrawn, of the site or of any beginning of the number: who holds something older
- * is wrong. */
+/* Those that were withdrawn, of the site or of any beginning of the number: who holds something
+ * older is wrong. */
 int directory_find_withdrawn(const struct directory *directory, const char *asked, int64_t now_s,
                              struct directory_answer answers[DIRECTORY_ANSWERS_MAX]);
 

@@ -52,8 +52,12 @@ static void kept(struct core *core, struct peer *peer, const struct record *reco
     uint64_t *told = directory_told(core->directory, record->name, record->certificate.node);
 
     found_cache_drop(&core->found_cache, record->name);
-    if (told && core->members && (peer->role == &role_client || peer->version < 2))
+    if (!told || !core->members)
+        return;
+    if (peer->role == &role_client || peer->version < 2)
         spread_record(core, record->name, wire, told);
+    else if (record->is_withdrawn)
+        spread_withdrawn(core, record->name, told);
 }
 
 /* 0: kept and new; 1: known already; else *why says it. */

@@ -62,6 +62,16 @@ void spread_record(struct core *core, const char *name, const Sallyport__SignedR
     tell(core, name, wire, told);
 }
 
+void spread_withdrawn(struct core *core, const char *name, uint64_t told[HOLDERS])
+{
+    struct member *holders[HOLDERS];
+    int count = members_rank(core, members_key(name), holders);
+
+    memset(told, 0, HOLDERS * sizeof told[0]);
+    for (int i = 0; i < count; i++)
+        told[i] = holders[i]->hash;
+}
+
 /* ---- all of them ------------------------------------------------------------------------------
  */
 
@@ -83,7 +93,7 @@ static bool look_at(void *ctx, const struct directory_answer *held)
     struct round *round = ctx;
     Sallyport__SignedRecord wire = SALLYPORT__SIGNED_RECORD__INIT;
 
-    if (!is_own(round->core, held->node))
+    if (!held->is_withdrawn && !is_own(round->core, held->node))
         return true;
     wire.record = held->record;
     wire.signature = held->signature;

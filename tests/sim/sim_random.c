@@ -214,16 +214,17 @@ static void split(struct chaos *chaos)
     chaos->was_split = true;
 }
 
-/* Whoever has no living home for half a second tells nobody that it leaves: that is no promise. */
+/* Whoever has no living home for half a second, or leaves while supernodes do not know of each
+ * other, is not heard by all that should hear: that is no promise. */
 static void leave(struct chaos *chaos, struct sim_node *node)
 {
-    bool was_attached = sim_living_homes(node) > 0;
+    bool is_heard = sim_living_homes(node) > 0 && realm_is_agreed(&chaos->world);
 
     tell(chaos, "leave", node, NULL);
     core_leave(node->core);
     world_run(&chaos->world, 500);
     chaos->was_left[index_of(chaos, node)] =
-        was_attached && sim_living_homes(node) > 0 && !chaos->world.group_of;
+        is_heard && sim_living_homes(node) > 0 && !chaos->world.group_of;
 }
 
 /* Keeps a record that is true now. */
