@@ -96,10 +96,14 @@ link_test = $(call say,LD,$@)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o %.a,$^) -lc
 $(UNIT) $(BENCH): $(O)/%: $(O)/%.o
 	$(link_test)
 SIM_SCALE = $(O)/tests/sim/scale
-SIM_COMMON = $(patsubst %.c,$(O)/%.o,$(filter-out $(wildcard tests/sim/sim_*.c) tests/sim/scale.c,$(wildcard tests/sim/*.c)))
-# tests/sim/checks.c
-$(SIM) $(SIM_SCALE): LDFLAGS_ALL += -Wl,--wrap=identity_verify,--wrap=certificate_check
-$(SIM) $(SIM_SCALE): $(O)/%: $(O)/%.o $(SIM_COMMON) $(call libs,overlay conf)
+SIM_TABLES = $(O)/tests/sim/tables
+SIM_PROGRAMS = $(SIM) $(SIM_SCALE) $(SIM_TABLES)
+TABLES = $(patsubst %.c,$(O)/%.o,$(wildcard tests/sim/table_*.c))
+SIM_COMMON = $(patsubst %.c,$(O)/%.o,$(filter-out $(addprefix tests/sim/,scale.c tables.c) $(wildcard tests/sim/sim_*.c tests/sim/table_*.c),$(wildcard tests/sim/*.c)))
+# tests/sim/checks.c, identities.c
+$(SIM_TABLES): $(TABLES)
+$(SIM_PROGRAMS): LDFLAGS_ALL += -Wl,--wrap=identity_verify,--wrap=certificate_check,--wrap=EVP_PKEY_Q_keygen,--wrap=RAND_bytes
+$(SIM_PROGRAMS): $(O)/%: $(O)/%.o $(SIM_COMMON) $(call libs,overlay conf)
 	$(link_test)
 $(TOOLS): $(O)/%: %.c | $(O)/.packages $(O)/.test-packages
 	@mkdir -p $(@D)

@@ -127,7 +127,7 @@ struct peer {
     char address[ADDRESS_TEXT_MAX]; /* where it listens; of a client: as we see it */
     struct sockaddr_storage seen;   /* where the link comes from or goes to; family 0: not known */
     uint64_t dial_back_ms;          /* when it was last tried */
-    uint64_t since_ms, heard_ms;
+    uint64_t since_ms, heard_ms, said_ms;
     uint64_t news_ms; /* when an upstream was asked, or a client told, which supernodes there are */
     uint64_t ping_ms; /* when the unanswered Ping was sent; 0: none */
     uint64_t pong_until_ms;

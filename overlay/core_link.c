@@ -13,7 +13,7 @@
 #define PONG_TROUBLE_MS 1500 /* when there is reason to think that the link is dead */
 #define IDLE_MIN_MS 25000
 #define IDLE_SPREAD_MS 5000
-/* Whoever was dialled hears at least a Ping in each idle time. */
+/* Whoever was dialled hears something in each idle time, if only a Ping. */
 #define SILENCE_MAX_MS (2 * (IDLE_MIN_MS + IDLE_SPREAD_MS) + PONG_MAX_MS)
 /* No Pong for so long: another way is tried first. */
 #define SUSPECT_AFTER_MS 250
@@ -132,15 +132,22 @@ int peer_send(struct peer *peer, Sallyport__Envelope *envelope)
     size_t bytes = sallyport__envelope__pack(envelope, frame);
     if (peer->other)
         return send_local(peer, frame, bytes);
+    peer->said_ms = core_now(core);
     return core->io.send(core->io.ctx, peer->link, frame, bytes);
 }
 
 /* ---- keepalive --------------------------------------------------------------------------------
  */
 
+/* Either end may have nothing to say, however much the other one does. */
+static uint64_t idle_since(const struct peer *peer)
+{
+    return peer->heard_ms < peer->said_ms ? peer->heard_ms : peer->said_ms;
+}
+
 static uint64_t next_idle(struct peer *peer)
 {
-    return peer->heard_ms + IDLE_MIN_MS + core_random(peer->core, IDLE_SPREAD_MS);
+    return idle_since(peer) + IDLE_MIN_MS + core_random(peer->core, IDLE_SPREAD_MS);
 }
 
 void peer_ready(struct peer *peer, const struct role *role)
@@ -215,7 +222,7 @@ static void on_ready_timer(struct peer *peer, uint64_t now_ms)
         else
             core_timer_set(peer->core, &peer->timer, peer->pong_until_ms);
     } else if (peer->is_dialled) {
-        if (now_ms >= peer->heard_ms + IDLE_MIN_MS)
+        if (now_ms >= idle_since(peer) + IDLE_MIN_MS)
             peer_ping(peer, wants_news(peer, now_ms));
         else
             core_timer_set(peer->core, &peer->timer, next_idle(peer));

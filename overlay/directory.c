@@ -198,12 +198,13 @@ static void answer_fill(struct directory_answer *answer, const char *name,
         .name = name,
         .node = entry->owner->node,
         .sequence = entry->sequence,
+        .is_withdrawn = entry->is_withdrawn,
         .told = (uint64_t *)entry->told,
     };
 }
 
 static int name_answers(const struct directory *directory, const char *key, int64_t now_s,
-                        struct directory_answer answers[DIRECTORY_ANSWERS_MAX])
+                        bool is_withdrawn, struct directory_answer *answers, int max)
 {
     struct name *name;
     struct entry *entry;
@@ -214,7 +215,7 @@ static int name_answers(const struct directory *directory, const char *key, int6
         return 0;
     LIST_FOREACH(entry, &name->entries, next)
     {
-        if (entry->is_withdrawn || entry->expires_s <= now_s || count == DIRECTORY_ANSWERS_MAX)
+        if (entry->is_withdrawn != is_withdrawn || entry->expires_s <= now_s || count == max)
             continue;
         answer_fill(&answers[count++], name->name, entry);
     }
@@ -228,17 +229,35 @@ int directory_find(const struct directory *directory, const char *asked, int64_t
     size_t length = strlen(asked);
 
     if (asked[0] != '+')
-        return name_answers(directory, asked, now_s, answers);
+        return name_answers(directory, asked, now_s, false, answers, DIRECTORY_ANSWERS_MAX);
     if (length >= sizeof key)
         return 0;
     strcpy(key, asked);
     for (; length > 1; length--) {
         key[length] = '\0';
-        int count = name_answers(directory, key, now_s, answers);
+        int count = name_answers(directory, key, now_s, false, answers, DIRECTORY_ANSWERS_MAX);
         if (count > 0)
             return count;
     }
     return 0;
+}
+
+int directory_find_withdrawn(const struct directory *directory, const char *asked, int64_t now_s,
+                             struct directory_answer answers[DIRECTORY_ANSWERS_MAX])
+{
+    char key[OVERLAY_NAME_MAX];
+    size_t length = strlen(asked);
+    int count = 0;
+
+    if (length >= sizeof key)
+        return 0;
+    strcpy(key, asked);
+    do {
+        key[length] = '\0';
+        count += name_answers(directory, key, now_s, true, &answers[count],
+                              DIRECTORY_ANSWERS_MAX - count);
+    } while (asked[0] == '+' && --length > 1);
+    return count;
 }
 
 bool directory_was_served(const struct directory *directory, const char *asked)

@@ -32,6 +32,7 @@ struct directory_answer {
     const char *name;
     const uint8_t *node;
     uint64_t sequence;
+    bool is_withdrawn;
     uint64_t
         *told; /* DIRECTORY_TOLD numbers of the owner's, 0 at first: to whom it was handed on */
 };
@@ -42,6 +43,11 @@ uint64_t *directory_told(const struct directory *directory, const char *name,
 /* All records of the site `asked`, or of the longest prefix of the number `asked` (folded). */
 int directory_find(const struct directory *directory, const char *asked, int64_t now_s,
                    struct directory_answer answers[DIRECTORY_ANSWERS_MAX]);
+
+/* Those that were withdrawn, of the site or of any beginning of the number: who holds something
+ * older is wrong. */
+int directory_find_withdrawn(const struct directory *directory, const char *asked, int64_t now_s,
+                             struct directory_answer answers[DIRECTORY_ANSWERS_MAX]);
 
 /* All that are valid at `now_s`, until `each` says false. */
 void directory_each(const struct directory *directory, int64_t now_s,

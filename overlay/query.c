@@ -2,7 +2,8 @@
  * once.
  *
  * Of a number each beginning that may have been published is a key. A key is settled when somebody
- * has a record of it, or two know of none. When nothing at all was found the third holders are
+ * has a record of it, or two know of none. Holders tell of withdrawn records too, so who has only
+ * something older is put right. When nothing at all was found the third holders are
  * asked, too: a new one may not have heard yet what an old one holds.
  */
 #include "overlay/core_internal.h"
@@ -19,11 +20,13 @@
 #define CLIENT_LOOKUPS_PER_S 1000
 #define CLIENT_LOOKUPS_BURST 2000
 #define ASKED_MAX (KEYS_MAX * HOLDERS + 8)
+#define ANSWERS_MAX (2 * DIRECTORY_ANSWERS_MAX)
 
 struct answer {
     uint8_t node[OVERLAY_NODE_ID_BYTES];
     uint64_t sequence;
     size_t name_length;
+    bool is_withdrawn;            /* whatever is older is wrong */
     Sallyport__SignedRecord wire; /* own copy */
 };
 
@@ -56,7 +59,7 @@ struct query {
     int key_count;
     struct asked asked[ASKED_MAX];
     int asked_count;
-    struct answer answer[DIRECTORY_ANSWERS_MAX];
+    struct answer answer[ANSWERS_MAX];
     int count;
     UT_hash_handle hh;
 };
@@ -82,7 +85,7 @@ static void send_found(struct core *core, core_link to, uint32_t request,
 static void send_held(struct core *core, core_link to, uint32_t request,
                       const struct directory_answer *held, int count, bool was_served)
 {
-    Sallyport__SignedRecord wire[DIRECTORY_ANSWERS_MAX], *list[DIRECTORY_ANSWERS_MAX];
+    Sallyport__SignedRecord wire[ANSWERS_MAX], *list[ANSWERS_MAX];
 
     for (int i = 0; i < count; i++) {
         sallyport__signed_record__init(&wire[i]);
@@ -93,17 +96,12 @@ static void send_held(struct core *core, core_link to, uint32_t request,
     send_found(core, to, request, list, (size_t)count, was_served);
 }
 
-static void forget_answers(struct query *query)
-{
-    while (query->count > 0)
-        record_signed_fini(&query->answer[--query->count].wire);
-}
-
 static void query_free(struct query *query)
 {
     struct peer *asker = peer_find(query->core, query->asker);
 
-    forget_answers(query);
+    while (query->count > 0)
+        record_signed_fini(&query->answer[--query->count].wire);
     if (asker)
         asker->queries--;
     core_timer_stop(query->core, &query->timer);
@@ -120,35 +118,64 @@ static void copy(ProtobufCBinaryData *to, const ProtobufCBinaryData *from)
         memcpy(to->data, from->data, from->len);
 }
 
-/* Per node the newest, and only those with the longest name. */
+/* A place for a record of a node's name: that of its older one, a new one, or that of a shorter
+ * name. NULL: what is there is as good. */
+static struct answer *find_place(struct query *query, const uint8_t *node, uint64_t sequence,
+                                 size_t length)
+{
+    struct answer *shortest = NULL;
+
+    for (int i = 0; i < query->count; i++) {
+        struct answer *answer = &query->answer[i];
+        if (answer->name_length == length && memcmp(answer->node, node, OVERLAY_NODE_ID_BYTES) == 0)
+            return answer->sequence < sequence ? answer : NULL;
+        if (!shortest || answer->name_length < shortest->name_length)
+            shortest = answer;
+    }
+    if (query->count < ANSWERS_MAX)
+        return &query->answer[query->count++];
+    return shortest->name_length < length ? shortest : NULL;
+}
+
 static void keep(struct query *query, const struct record *record,
                  const Sallyport__SignedRecord *wire)
 {
+    const uint8_t *node = record->certificate.node;
     size_t length = strlen(record->name);
-    struct answer *answer = NULL;
+    struct answer *answer = find_place(query, node, record->sequence, length);
 
-    if (query->count > 0 && length < query->answer[0].name_length)
+    if (!answer)
         return;
-    if (query->count > 0 && length > query->answer[0].name_length)
-        forget_answers(query);
-    for (int i = 0; i < query->count; i++)
-        if (memcmp(query->answer[i].node, record->certificate.node, OVERLAY_NODE_ID_BYTES) == 0)
-            answer = &query->answer[i];
-    if (answer && answer->sequence >= record->sequence)
-        return;
-    if (answer)
-        record_signed_fini(&answer->wire);
-    else if (query->count < DIRECTORY_ANSWERS_MAX)
-        answer = &query->answer[query->count++];
-    else
-        return;
-
-    memcpy(answer->node, record->certificate.node, OVERLAY_NODE_ID_BYTES);
+    record_signed_fini(&answer->wire);
+    memcpy(answer->node, node, OVERLAY_NODE_ID_BYTES);
     answer->sequence = record->sequence;
     answer->name_length = length;
+    answer->is_withdrawn = record->is_withdrawn;
     sallyport__signed_record__init(&answer->wire);
     copy(&answer->wire.record, &wire->record);
     copy(&answer->wire.signature, &wire->signature);
+}
+
+/* Those with the longest name of which somebody is there; returns how many. */
+static int choose(const struct query *query, const Sallyport__SignedRecord **list, int max)
+{
+    size_t longest = 0;
+    int count = 0;
+
+    for (int i = 0; i < query->count; i++)
+        if (!query->answer[i].is_withdrawn && query->answer[i].name_length > longest)
+            longest = query->answer[i].name_length;
+    for (int i = 0; i < query->count && count < max; i++)
+        if (!query->answer[i].is_withdrawn && query->answer[i].name_length == longest)
+            list[count++] = &query->answer[i].wire;
+    return count;
+}
+
+static bool has_found(const struct query *query)
+{
+    const Sallyport__SignedRecord *one;
+
+    return choose(query, &one, 1) > 0;
 }
 
 /* One that does not hold must not displace those that do: checked here as well as by the asker. */
@@ -160,20 +187,29 @@ static void keep_if_true(struct query *query, const Sallyport__SignedRecord *wir
 
     if (record_verify(&core->trust, wire, core->io.time_s(core->io.ctx), record, why, sizeof why) ==
             0 &&
-        !record->is_withdrawn && record_name_answers(record->name, query->name)) {
+        record_name_answers(record->name, query->name)) {
         uint64_t hash = members_key(record->name);
-        for (int i = 0; i < query->key_count; i++)
+        query->was_served |= record->is_withdrawn;
+        for (int i = 0; i < query->key_count && !record->is_withdrawn; i++)
             query->key[i].is_found |= query->key[i].hash == hash;
         keep(query, record, wire);
     }
     free(record);
 }
 
+/* What is here, and what is known not to be there any more. */
+static int find_all(struct core *core, const char *name, struct directory_answer held[ANSWERS_MAX])
+{
+    int64_t now_s = core->io.time_s(core->io.ctx);
+    int count = directory_find(core->directory, name, now_s, held);
+
+    return count + directory_find_withdrawn(core->directory, name, now_s, &held[count]);
+}
+
 static void keep_held(struct query *query)
 {
-    struct core *core = query->core;
-    struct directory_answer held[DIRECTORY_ANSWERS_MAX];
-    int count = directory_find(core->directory, query->name, core->io.time_s(core->io.ctx), held);
+    struct directory_answer held[ANSWERS_MAX];
+    int count = find_all(query->core, query->name, held);
 
     for (int i = 0; i < count; i++) {
         Sallyport__SignedRecord wire = SALLYPORT__SIGNED_RECORD__INIT;
@@ -186,18 +222,17 @@ static void keep_held(struct query *query)
 static void query_finish(struct query *query)
 {
     struct core *core = query->core;
-    Sallyport__SignedRecord *list[DIRECTORY_ANSWERS_MAX];
+    const Sallyport__SignedRecord *found[DIRECTORY_ANSWERS_MAX];
 
-    if (query->count == 0)
+    if (!has_found(query))
         keep_held(query); /* as its home, or a holder of former times */
-    for (int i = 0; i < query->count; i++)
-        list[i] = &query->answer[i].wire;
-    if (query->count > 0)
-        found_cache_put(&core->found_cache, query->name, list, (size_t)query->count,
-                        core_now(core));
+    Sallyport__SignedRecord **list = (Sallyport__SignedRecord **)found;
+    size_t count = (size_t)choose(query, found, DIRECTORY_ANSWERS_MAX);
+    if (count > 0)
+        found_cache_put(&core->found_cache, query->name, list, count, core_now(core));
     else
         found_cache_drop(&core->found_cache, query->name);
-    send_found(core, query->asker, query->request, list, (size_t)query->count, query->was_served);
+    send_found(core, query->asker, query->request, list, count, query->was_served);
     query_free(query);
 }
 
@@ -269,7 +304,7 @@ static bool is_waiting(const struct query *query)
 /* All that could answer better has answered. */
 static bool is_settled(const struct query *query)
 {
-    if (query->is_fresh || query->count == 0)
+    if (query->is_fresh || !has_found(query))
         return false;
     for (int i = query->key_count - 1; i >= 0; i--) {
         if (query->key[i].is_found)
@@ -288,7 +323,7 @@ static void step(struct query *query)
     }
     if (is_waiting(query))
         return;
-    if (query->count == 0 && !query->were_all_asked) {
+    if (!query->were_all_asked && !has_found(query)) {
         query->were_all_asked = true;
         ask_holders(query, HOLDERS);
         if (is_waiting(query))
@@ -377,8 +412,8 @@ static void send_busy(struct peer *peer, uint32_t request)
 static void answer_fellow(struct core *core, struct peer *peer, const Sallyport__Lookup *lookup,
                           const char *name)
 {
-    struct directory_answer held[DIRECTORY_ANSWERS_MAX];
-    int count = directory_find(core->directory, name, core->io.time_s(core->io.ctx), held);
+    struct directory_answer held[ANSWERS_MAX];
+    int count = find_all(core, name, held);
 
     send_held(core, peer->link, lookup->request, held, count,
               directory_was_served(core->directory, name));
@@ -442,7 +477,7 @@ void query_on_found(struct core *core, struct peer *peer, const Sallyport__Envel
     if (!asked)
         return;
     asked->is_open = false;
-    for (size_t i = 0; i < found->n_records && i < DIRECTORY_ANSWERS_MAX; i++)
+    for (size_t i = 0; i < found->n_records && i < ANSWERS_MAX; i++)
         keep_if_true(query, found->records[i]);
     for (int i = 0; i < query->key_count; i++)
         for (int h = 0; h < HOLDERS; h++)

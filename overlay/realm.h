@@ -35,8 +35,7 @@ void realm_fini(struct realm *realm);
 
 /* Checks names, numbers, roles, supernodes and days; -EINVAL with what to write instead. */
 int realm_check_enrolment(const struct overlay_enrolment *enrolment, char *why, size_t why_bytes);
-/* Makes the certificate of node->key, or of a fresh one when that is NULL; the caller frees both.
- */
+/* Makes a key and its certificate; the caller frees both. */
 struct realm_node {
     X509 *certificate;
     EVP_PKEY *key;

@@ -237,11 +237,10 @@ int realm_make_node(const struct realm *realm, const struct overlay_enrolment *e
                  enrolment->days, identity_date(root_until_s, date));
         return -EINVAL;
     }
-    EVP_PKEY *key = node->key ? node->key : EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
     X509 *x509 = key ? make_node(realm, enrolment, key, from_s) : NULL;
     if (!x509) {
-        if (!node->key)
-            EVP_PKEY_free(key);
+        EVP_PKEY_free(key);
         return fail_openssl("certificate", why, why_bytes);
     }
     *node = (struct realm_node){x509, key};
@@ -251,7 +250,7 @@ int realm_make_node(const struct realm *realm, const struct overlay_enrolment *e
 int realm_issue(const struct realm *realm, const struct overlay_enrolment *enrolment,
                 int64_t from_s, char **pem, X509 **certificate, char *why, size_t why_bytes)
 {
-    struct realm_node node = {NULL, NULL};
+    struct realm_node node;
     int error = realm_make_node(realm, enrolment, from_s, &node, why, why_bytes);
 
     if (error < 0)

@@ -117,7 +117,8 @@ static bool look_at(void *ctx, const struct directory_answer *held)
     struct round *round = ctx;
     Sallyport__SignedRecord wire = SALLYPORT__SIGNED_RECORD__INIT;
 
-    if (!is_own(round->core, held->node) && !is_ours_to_hand_on(round->core, held->told)) {
+    if (!held->is_withdrawn && !is_own(round->core, held->node) &&
+        !is_ours_to_hand_on(round->core, held->told)) {
         spread_held(round->core, held->name, held->told);
         return true;
     }

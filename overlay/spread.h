@@ -3,7 +3,8 @@
  * A supernode keeps what its own clients publish, and hands it to the three supernodes that hold
  * the name (members.h); when these are others than before, to the new ones. A node is attached to
  * two supernodes, so each record has two that care; and a third one, should both die: of those that
- * held it before the first one that lives hands it on, too.
+ * held it before the first one that lives hands it on, too. Of a withdrawn record all holders care:
+ * its node is gone soon, and a supernode that does not know that may still hand on an older one.
  */
 #ifndef OVERLAY_SPREAD_H
 #define OVERLAY_SPREAD_H

@@ -1,6 +1,7 @@
 #include "tests/sim/crowd.h"
 
 #include "overlay/core_internal.h"
+#include "tests/sim/realm_checks.h"
 
 #include <malloc.h>
 #include <stdio.h>
@@ -44,6 +45,7 @@ static void make_gateways(struct crowd *crowd)
     for (int i = 0; i < crowd->gateway_count; i++) {
         snprintf(site, sizeof site, "g%d", i);
         struct sim_node *node = world_site(&crowd->world, site);
+        node->has_disk = true;
         for (int k = 0; k < GIVEN; k++)
             sim_node_knows(node, any(crowd, crowd->supernodes, crowd->supernode_count));
         crowd->gateways[i] = node;
@@ -184,6 +186,14 @@ static int compare(const void *left, const void *right)
     return a < b ? -1 : a > b;
 }
 
+static void percentiles(uint64_t *times, size_t count, uint64_t out[3])
+{
+    qsort(times, count, sizeof *times, compare);
+    out[0] = count ? times[count / 2] : 0;
+    out[1] = count ? times[count * 95 / 100] : 0;
+    out[2] = count ? times[count * 99 / 100] : 0;
+}
+
 static struct crowd_calls result(const struct caller *callers, int count)
 {
     struct crowd_calls calls = {.begun = count};
@@ -197,14 +207,72 @@ static struct crowd_calls result(const struct caller *callers, int count)
             times[rang++] = call->rang_ms - call->start_ms;
     }
     calls.failed = count - calls.answered;
-    qsort(times, rang, sizeof *times, compare);
-    if (rang > 0) {
-        calls.ringing_ms[0] = times[rang / 2];
-        calls.ringing_ms[1] = times[rang * 95 / 100];
-        calls.ringing_ms[2] = times[rang * 99 / 100];
-    }
+    percentiles(times, rang, calls.ringing_ms);
     free(times);
     return calls;
+}
+
+/* ---- look-ups ---------------------------------------------------------------------------------
+ */
+
+static struct sim_node *any_attached(struct crowd_asks *asks, bool is_wanted)
+{
+    struct crowd *crowd = asks->crowd;
+
+    for (int tries = 0; tries < 100; tries++) {
+        struct sim_node *node = any(crowd, crowd->gateways, crowd->gateway_count);
+        if (sim_living_homes(node) > 0 &&
+            (!is_wanted || !asks->may_be_wanted || asks->may_be_wanted(crowd, node)))
+            return node;
+    }
+    return NULL;
+}
+
+static void act_ask(void *arg)
+{
+    struct crowd_asks *asks = arg;
+    struct world *world = &asks->crowd->world;
+    struct sim_node *from = any_attached(asks, false), *to = any_attached(asks, true);
+
+    if (from && to && from != to)
+        sim_ask_new(from, to->name, to, false);
+    asks->next_us += asks->pause_us;
+    if (asks->next_us / 1000 < asks->until_ms)
+        world_at(world, asks->next_us / 1000 - world->now_ms, act_ask, asks);
+}
+
+void crowd_ask(struct crowd *crowd, struct crowd_asks *asks, unsigned per_s, uint64_t ms)
+{
+    asks->crowd = crowd;
+    asks->pause_us = 1000000 / per_s;
+    asks->next_us = 1000 * crowd->world.now_ms;
+    asks->until_ms = crowd->world.now_ms + ms;
+    world_at(&crowd->world, 0, act_ask, asks);
+}
+
+struct crowd_asked crowd_asked(const struct crowd *crowd, uint64_t from_ms, uint64_t to_ms)
+{
+    struct crowd_asked sum = {0};
+    const struct sim_ask *ask;
+    size_t count = 0, found = 0;
+
+    STAILQ_FOREACH(ask, &crowd->world.asks, next)
+    count++;
+    uint64_t *times = core_alloc((count + 1) * sizeof *times);
+    STAILQ_FOREACH(ask, &crowd->world.asks, next)
+    {
+        if (ask->start_ms < from_ms || ask->start_ms >= to_ms || ask->was_stopped)
+            continue;
+        sum.asked++;
+        sum.wrong += !ask->is_over || !ask->is_found;
+        sum.late += ask->is_found && ask->took_ms > 1000;
+        if (ask->is_found)
+            times[found++] = ask->took_ms;
+    }
+    sum.found = (int)found;
+    percentiles(times, found, sum.took_ms);
+    free(times);
+    return sum;
 }
 
 struct crowd_calls crowd_call(struct crowd *crowd, int count, uint64_t ms, uint64_t talk_ms)

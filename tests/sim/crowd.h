@@ -41,6 +41,22 @@ bool crowd_wait_attached(struct crowd *crowd, uint64_t ms);
 /* Runs on for so long that whoever wants a standby has one. Returns how many gateways have one. */
 int crowd_wait_standby(struct crowd *crowd, uint64_t ms);
 
+/* Look-ups without calls: each by a gateway and of a gateway that both have a living home, chosen
+ * by chance, so many per second from now on for `ms`. `asked` gets them: nobody may forget asks
+ * meanwhile. */
+struct crowd_asks {
+    struct crowd *crowd;
+    uint64_t pause_us, next_us, until_ms;
+    bool (*may_be_wanted)(struct crowd *crowd, const struct sim_node *node); /* NULL: all may */
+};
+void crowd_ask(struct crowd *crowd, struct crowd_asks *asks, unsigned per_s, uint64_t ms);
+/* Of those that began since `from_ms` and before `to_ms`. */
+struct crowd_asked {
+    int asked, found, wrong, late; /* wrong: found nothing, or not the right one; late: after 1 s */
+    uint64_t took_ms[3];           /* of those found: median, 95th and 99th percentile */
+};
+struct crowd_asked crowd_asked(const struct crowd *crowd, uint64_t from_ms, uint64_t to_ms);
+
 /* Of every thousand gateways so many, by chance, lose all their links at this moment, as when a
  * network fails and comes back. Returns how many there were. */
 int crowd_cut(struct crowd *crowd, unsigned per_mille);

@@ -1,9 +1,15 @@
-/* Identities, made once per process, by site. */
+/* Identities, made once per process, by site.
+ *
+ * Keys and serial numbers follow from the site (the linker puts two functions in front of
+ * OpenSSL's: --wrap, see Makefile), so node ids, and with them the ring and the holders of names,
+ * are the same in each run.
+ */
 #include "tests/sim/wire.h"
 
 #include "overlay/identity_x509.h"
 #include "overlay/realm.h"
 
+#include <openssl/evp.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +27,37 @@ static struct realm realm;
 static struct identity *first; /* whose root and store the others share */
 static struct pooled *pool, *certificates;
 
+/* ---- no dice -----------------------------------------------------------------------------------
+ */
+
+EVP_PKEY *__wrap_EVP_PKEY_Q_keygen(OSSL_LIB_CTX *context, const char *properties, const char *type,
+                                   ...);
+int __wrap_RAND_bytes(unsigned char *bytes, int count);
+
+static const char *drawn_for = "root"; /* whose key and number come next */
+
+EVP_PKEY *__wrap_EVP_PKEY_Q_keygen(OSSL_LIB_CTX *context, const char *properties, const char *type,
+                                   ...)
+{
+    uint8_t seed[32];
+
+    (void)context;
+    (void)properties;
+    (void)type; /* the realm makes Ed25519 keys only */
+    crypto_generichash(seed, sizeof seed, (const uint8_t *)drawn_for, strlen(drawn_for), NULL, 0);
+    return EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, sizeof seed);
+}
+
+int __wrap_RAND_bytes(unsigned char *bytes, int count)
+{
+    crypto_generichash(bytes, (size_t)count, (const uint8_t *)drawn_for, strlen(drawn_for), NULL,
+                       0);
+    return 1;
+}
+
+/* ---- made --------------------------------------------------------------------------------------
+ */
+
 static _Noreturn void fail(const char *why)
 {
     fprintf(stderr, "%s\n", why);
@@ -32,33 +69,23 @@ static void make_realm(void)
     struct overlay_enrolment enrolment = {.site = "first", .roles = CONF_ROLE_CLIENT, .days = 30};
     char why[200], *pem;
 
-    if (realm_make(&realm, "simulation", 365, why, sizeof why) < 0 ||
-        realm_issue(&realm, &enrolment, time(NULL), &pem, NULL, why, sizeof why) < 0 ||
+    drawn_for = "root";
+    if (realm_make(&realm, "simulation", 365, why, sizeof why) < 0)
+        fail(why);
+    drawn_for = "first";
+    if (realm_issue(&realm, &enrolment, time(NULL), &pem, NULL, why, sizeof why) < 0 ||
         identity_parse(pem, strlen(pem), &first, why, sizeof why) < 0)
         fail(why);
     free(pem);
 }
 
-/* The same in each run: where nodes stand in the ring, and which names they hold, follows from
- * their keys. */
-static EVP_PKEY *key_of(const char *name)
-{
-    uint8_t seed[32];
-
-    crypto_generichash(seed, sizeof seed, (const uint8_t *)name, strlen(name), NULL, 0);
-    return EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, sizeof seed);
-}
-
-static struct identity *make_identity(const char *name, const char *site, unsigned roles,
-                                      bool has_number)
+static struct identity *make_identity(const char *site, unsigned roles, bool has_number)
 {
     struct overlay_enrolment enrolment = {.site = site, .roles = roles, .days = 30};
     char number[16], why[200];
-    struct realm_node node = {NULL, key_of(name)};
+    struct realm_node node;
     struct identity *identity;
 
-    if (!first)
-        make_realm();
     if (has_number) {
         /* +49<length><first letters>: something that differs from site to site */
         snprintf(number, sizeof number, "+49%u%u%u", (unsigned char)site[0], (unsigned char)site[1],
@@ -88,7 +115,10 @@ const struct identity *sim_identity(const char *site, unsigned roles, int which,
     if (!pooled)
         abort();
     strcpy(pooled->key, key);
-    pooled->identity = make_identity(key, site, roles, has_number);
+    if (!first)
+        make_realm();
+    drawn_for = pooled->key;
+    pooled->identity = make_identity(site, roles, has_number);
     HASH_ADD_STR(pool, key, pooled);
     const struct certificate *certificate = identity_certificate(pooled->identity);
     HASH_ADD_KEYPTR(hh_der, certificates, certificate->der, certificate->der_bytes, pooled);

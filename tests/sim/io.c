@@ -36,7 +36,7 @@ bool sim_is_route(const uint8_t *frame, size_t bytes)
 static int spoil(struct world *world, const struct sim_node *sender, const uint8_t *frame,
                  size_t bytes, uint64_t late_ms[2])
 {
-    const struct sim_faults *faults = &world->faults;
+    const struct sim_faults *faults = sender->faults ? sender->faults : &world->faults;
     int copies = 1;
 
     late_ms[0] = late_ms[1] = 0;

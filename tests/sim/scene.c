@@ -89,6 +89,7 @@ void scene_seeds(int argc, char **argv, const char *name, void (*story)(uint64_t
 
     if (argc > 2 && !only)
         return;
+    sim_story = name;
     log_set_level(LOG_OVERLAY, only ? LOG_DEBUG : LOG_ERROR);
     for (uint64_t seed = only ? only : 1; seed <= (only ? only : count); seed++)
         story(seed);

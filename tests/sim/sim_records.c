@@ -2,6 +2,7 @@
 #include "overlay/core_internal.h"
 #include "tests/sim/scene.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -168,12 +169,75 @@ static void names_are_published_again(uint64_t seed)
     scene_close(&scene);
 }
 
+#define HUBS 5
+
+static bool is_over(void *arg)
+{
+    return ((struct sim_ask *)arg)->is_over;
+}
+
+/* Who held a name once and was not told that it was withdrawn may still have it: the holders know
+ * better. */
+static void a_withdrawn_name_is_not_found_at_former_holders(uint64_t seed)
+{
+    struct world world;
+    struct sim_node *hub[HUBS], *gateway[2];
+    struct directory_answer held[DIRECTORY_ANSWERS_MAX];
+    Sallyport__SignedRecord wire = SALLYPORT__SIGNED_RECORD__INIT;
+    struct record *record = core_alloc(sizeof *record);
+    char name[16], why[96];
+    uint64_t sequence;
+
+    world_init(&world, seed);
+    for (int i = 0; i < HUBS; i++) {
+        snprintf(name, sizeof name, "hub%d", i);
+        hub[i] = world_supernode(&world, name);
+        for (int k = 0; k < i; k++)
+            sim_node_knows(hub[i], hub[k]);
+        sim_node_start(hub[i]);
+    }
+    gateway[0] = world_gateway(&world, "berlin");
+    gateway[1] = world_gateway(&world, "paris");
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; k < HUBS; k++)
+            sim_node_knows(gateway[i], hub[k]);
+    world_run(&world, 5000);
+    sim_node_start(gateway[0]);
+    sim_node_start(gateway[1]);
+    world_run(&world, 5000);
+    for (int i = 0; i < HUBS && !wire.record.data; i++) {
+        struct core *core = hub[i]->core;
+        if (directory_find(core->directory, "paris", core->io.time_s(core->io.ctx), held) == 0)
+            continue;
+        wire.record = held->record;
+        wire.signature = held->signature;
+        sim_check(&world, record_verify(&core->trust, &wire, core->io.time_s(core->io.ctx), record,
+                                        why, sizeof why) == 0);
+        record->homes.count = 1;
+        record_sign(gateway[1]->identity, record, &wire);
+    }
+    sim_check(&world, wire.record.data);
+    core_leave(gateway[1]->core);
+    world_run(&world, 1000);
+    for (int i = 0; i < HUBS; i++)
+        if (!directory_told(hub[i]->core->directory, "paris", record->certificate.node))
+            sim_check(&world,
+                      directory_put(hub[i]->core->directory, record, &wire, &sequence) == 0);
+    struct sim_ask *ask = sim_ask_new(gateway[0], "paris", gateway[1], true);
+    sim_check(&world, world_run_until(&world, is_over, ask, 3000));
+    sim_check(&world, ask->count == 0 && ask->error == 0);
+    record_signed_fini(&wire);
+    free(record);
+    world_fini(&world);
+}
+
 int main(int argc, char **argv)
 {
     scene_seeds(argc, argv, "stolen", a_stolen_name_is_refused, 3);
     scene_seeds(argc, argv, "stale", a_stale_record_is_refused, 3);
     scene_seeds(argc, argv, "clock", a_clock_that_went_back_is_overcome, 2);
     scene_seeds(argc, argv, "liar", a_lying_supernode_can_withhold_but_not_forge, 20);
+    scene_seeds(argc, argv, "former", a_withdrawn_name_is_not_found_at_former_holders, 10);
     scene_seeds(argc, argv, "again", names_are_published_again, 2);
     sim_identities_free();
     return 0;

@@ -1,5 +1,6 @@
 /* Supernodes that vanish, find each other, restart; sites that are offline. */
 #include "overlay/core_internal.h"
+#include "tests/sim/realm_checks.h"
 #include "tests/sim/scene.h"
 
 #include <errno.h>
@@ -362,6 +363,45 @@ static void the_other_gateway_of_the_site_answers(uint64_t seed)
     scene_close(&scene);
 }
 
+/* Supernodes that tell much, and clients that have nothing to say: the links stay. */
+static void who_only_listens_is_not_dropped(uint64_t seed)
+{
+    Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
+    Sallyport__Pong pong = SALLYPORT__PONG__INIT;
+    struct scene scene;
+
+    scene_open(&scene, seed);
+    envelope.body_case = SALLYPORT__ENVELOPE__BODY_PONG;
+    envelope.pong = &pong; /* asked for by nobody: something that needs no answer */
+    for (int i = 0; i < 40; i++) {
+        world_run(&scene.world, 5000);
+        sim_check(&scene.world, scene.one->core->client_count == 2);
+        for (struct peer *client = scene.one->core->clients; client; client = client->hh_node.next)
+            if (!client->other)
+                peer_send(client, &envelope);
+    }
+    scene_close(&scene);
+}
+
+/* Invited just when one of its two supernodes has died and nobody knows: the other one takes it for
+ * a fellow. */
+static void an_invited_one_joins_by_either_home(uint64_t seed)
+{
+    struct scene scene;
+
+    scene_open(&scene, seed);
+    struct sim_node *rome = world_willing(&scene.world, "rome");
+    sim_node_knows(rome, scene.one);
+    sim_node_knows(rome, scene.two);
+    sim_node_start(rome);
+    world_run(&scene.world, 29500);
+    sim_check(&scene.world, !sim_serves(rome) && rome->core->upstream_count == 2);
+    sim_node_silence(scene_home(&scene, rome, (int)(seed % 2)));
+    world_run(&scene.world, 8000);
+    sim_check(&scene.world, sim_serves(rome) && realm_is_agreed(&scene.world));
+    scene_close(&scene);
+}
+
 int main(int argc, char **argv)
 {
     scene_seeds(argc, argv, "caller-stops", the_callers_home_stops, 25);
@@ -380,6 +420,8 @@ int main(int argc, char **argv)
     scene_seeds(argc, argv, "full", a_full_supernode_sends_on, 5);
     scene_seeds(argc, argv, "nobody", nobody_is_there, 5);
     scene_seeds(argc, argv, "twin", the_other_gateway_of_the_site_answers, 10);
+    scene_seeds(argc, argv, "listens", who_only_listens_is_not_dropped, 3);
+    scene_seeds(argc, argv, "invited", an_invited_one_joins_by_either_home, 10);
     sim_identities_free();
     return 0;
 }

@@ -82,6 +82,8 @@ struct core_io sim_io(struct sim_node *node);
 extern const struct overlay_events sim_gateway;
 void calls_forget(struct sim_node *node);
 void calls_free(struct world *world);
+/* ask.c: its look-ups are over without a result. */
+void asks_forget(struct sim_node *node);
 /* place.c: a place by chance, in a world that has places. */
 void place_choose(struct sim_node *node);
 /* traffic.c */

@@ -4,9 +4,12 @@
 #include "overlay/core_internal.h"
 #include "tests/sim/wire.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+const char *sim_story = "";
 
 const struct sim_plan sim_answers = {
     .accept_ms = 0, .ring_ms = 20, .progress_ms = SIM_NEVER, .answer_ms = 300, .end_ms = SIM_NEVER};
@@ -68,6 +71,16 @@ struct sim_node *world_site(struct world *world, const char *site)
     return add_node(world, site, CONF_ROLE_GATEWAY, SITE_ONLY);
 }
 
+struct sim_node *world_willing(struct world *world, const char *site)
+{
+    struct sim_node *node =
+        add_node(world, site, CONF_ROLE_SUPERNODE | CONF_ROLE_GATEWAY, SITE_ONLY);
+
+    node->roles = CONF_ROLE_GATEWAY;
+    node->may_serve = true;
+    return node;
+}
+
 void sim_node_knows(struct sim_node *node, const struct sim_node *supernode)
 {
     if (node->supernode_count == SIM_KNOWN_MAX)
@@ -83,6 +96,8 @@ void sim_node_start(struct sim_node *node)
         .address = node->address[0] ? node->address : NULL,
         .supernode_count = node->supernode_count,
         .seats = node->seats,
+        .may_serve = node->may_serve,
+        .plenty_for_ms = node->plenty_for_ms,
     };
     struct core_io io = sim_io(node);
 
@@ -95,11 +110,34 @@ void sim_node_start(struct sim_node *node)
     node->wake_ms = 0;
     if (core_new(&settings, &io, &node->core) < 0)
         abort();
+    for (int i = 0; i < node->disk_count; i++)
+        core_add_host(node->core, node->disk[i]);
+    if (node->may_serve)
+        core_reachable(node->core, true);
+}
+
+static void write_host(void *ctx, const char *address)
+{
+    struct sim_node *node = ctx;
+
+    snprintf(node->disk[node->disk_count++], ADDRESS_TEXT_MAX, "%s", address);
+}
+
+static void write_disk(struct sim_node *node)
+{
+    if (!node->has_disk)
+        return;
+    if (!node->disk)
+        node->disk = core_alloc(HOSTS_MAX * sizeof *node->disk);
+    node->disk_count = 0;
+    core_each_host(node->core, write_host, node);
 }
 
 /* It lives no more; its wires are cut or stalled. */
 static void end_life(struct sim_node *node)
 {
+    asks_forget(node);
+    write_disk(node);
     core_free(node->core);
     node->core = NULL;
     node->world->attached_count -= node->is_told_attached;
@@ -116,8 +154,19 @@ void sim_node_stop(struct sim_node *node)
     wires_leave(node);
 }
 
+void sim_node_crash(struct sim_node *node)
+{
+    if (!node->core)
+        return;
+    wires_cut(node, NULL);
+    wires_leave(node); /* what it says from now on is not heard */
+    end_life(node);
+}
+
 void sim_node_silence(struct sim_node *node)
 {
+    if (!node->core)
+        return;
     node->is_silent = true;
     wires_stall(node);
     end_life(node);
@@ -138,13 +187,17 @@ void world_init(struct world *world, uint64_t seed)
     *world = (struct world){.seed = seed, .random = seed, .now_ms = 1000, .delay_ms = 20};
     LIST_INIT(&world->wires);
     STAILQ_INIT(&world->calls);
+    STAILQ_INIT(&world->asks);
 }
 
 void world_fini(struct world *world)
 {
     for (int i = 0; i < world->node_count; i++)
-        if (world->nodes[i]->core)
+        if (world->nodes[i]->core) {
+            asks_forget(world->nodes[i]);
             core_free(world->nodes[i]->core);
+        }
+    world_forget_asks(world);
     calls_free(world);
     wires_free(world);
     for (size_t i = 0; i < world->queued; i++)
@@ -153,6 +206,7 @@ void world_fini(struct world *world)
     HASH_CLEAR(hh, world->listeners);
     for (int i = 0; i < world->node_count; i++) {
         free(world->nodes[i]->traffic);
+        free(world->nodes[i]->disk);
         free(world->nodes[i]);
     }
     free(world->nodes);
@@ -160,8 +214,9 @@ void world_fini(struct world *world)
 
 _Noreturn void sim_failed(const struct world *world, const char *file, int line, const char *what)
 {
-    fprintf(stderr, "%s:%d: seed %llu, at %llu ms: not so: %s\n", file, line,
-            (unsigned long long)world->seed, (unsigned long long)world->now_ms, what);
+    fprintf(stderr, "%s:%d: seed %llu, at %llu ms: not so: %s\nalone: %s %s %llu\n", file, line,
+            (unsigned long long)world->seed, (unsigned long long)world->now_ms, what,
+            program_invocation_name, sim_story, (unsigned long long)world->seed);
     abort();
 }
 

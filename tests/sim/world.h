@@ -20,6 +20,7 @@
  *   place.c     where nodes are, delays     dial.c        dials, doors
  *   traffic.c   what is counted             io.c          what a core is given
  *   gateway.c   calls                       checks.c      what is computed once for all
+ *   ask.c       look-ups
  *   scene.c     small worlds that stories start from; crowd.c: large ones
  */
 #ifndef TESTS_SIM_WORLD_H
@@ -81,9 +82,17 @@ struct sim_node {
     float x, y;                            /* its place, each 0 to 1 (world_spread) */
     const char *supernodes[SIM_KNOWN_MAX]; /* addresses that it is given */
     int supernode_count;
+    bool has_disk; /* the supernodes that it knew are given back to its next life */
+    char (*disk)[ADDRESS_TEXT_MAX];
+    int disk_count;
     struct core *core; /* NULL: down */
     unsigned epoch;    /* counts its lives */
     unsigned seats;
+    bool may_serve; /* when invited; others can reach it */
+    uint64_t plenty_for_ms;
+    int group;                       /* for stories, at first 0 */
+    const struct sim_faults *faults; /* what it does to the Route frames that it sends; NULL: the
+                                        world's */
     bool is_silent; /* its wires stall, dials to it vanish: the power is off, but nobody knows */
     uint64_t wake_ms;
     bool is_deferred;
@@ -125,6 +134,18 @@ struct sim_call {
 };
 STAILQ_HEAD(sim_calls, sim_call);
 
+/* A look-up of a node, as its calls make them. */
+struct sim_ask {
+    STAILQ_ENTRY(sim_ask) next; /* world->asks */
+    struct sim_node *node;
+    const struct sim_node *wanted; /* who is to be found; NULL: it does not matter */
+    bool is_over, was_stopped;     /* the second: its node ended before */
+    bool is_found;                 /* `wanted` is among those found; else somebody is */
+    int count, error;
+    uint64_t start_ms, took_ms;
+};
+STAILQ_HEAD(sim_asks, sim_ask);
+
 struct sim_faults {
     unsigned lost, doubled, late; /* of 1000 Route frames that a supernode sends */
     uint64_t late_ms;             /* at most so much */
@@ -143,6 +164,7 @@ struct world {
     struct sim_node *listeners;
     unsigned attached_count; /* nodes that are told attached now */
     struct sim_calls calls;
+    struct sim_asks asks;
     struct sim_call *outgoing, *incoming;
     struct sim_faults faults;
     uint64_t delay_ms; /* one way, 50 to 150 % of it; not used when there are places */
@@ -174,11 +196,15 @@ struct sim_node *world_both(struct world *world, const char *site);
 struct sim_node *world_twin(struct world *world, const char *site);
 /* A gateway that serves its site only: no number. Large worlds are made of these. */
 struct sim_node *world_site(struct world *world, const char *site);
+/* A gateway that others can connect to: it becomes a supernode when it is invited. */
+struct sim_node *world_willing(struct world *world, const char *site);
 void sim_node_knows(struct sim_node *node, const struct sim_node *supernode);
 
 void sim_node_start(struct sim_node *node);
-/* The process ends: all its wires are cut. */
+/* The process ends in good order: it says goodbye. */
 void sim_node_stop(struct sim_node *node);
+/* The process dies: its wires are cut, without a word. */
+void sim_node_crash(struct sim_node *node);
 /* The power goes: its wires stall. */
 void sim_node_silence(struct sim_node *node);
 /* The wires between the two are cut; they may be made anew. `b` NULL: all wires of `a`. */
@@ -218,8 +244,16 @@ struct sim_call *sim_call_far(struct world *world, const struct sim_call *call);
 /* Frees those that are over; nobody may hold a pointer to one. */
 void world_forget_calls(struct world *world);
 
+/* Looks a name up; `is_fresh` goes past what supernodes remember of others' look-ups. */
+struct sim_ask *sim_ask_new(struct sim_node *node, const char *name, const struct sim_node *wanted,
+                            bool is_fresh);
+/* Frees those that are over; nobody may hold a pointer to one. */
+void world_forget_asks(struct world *world);
+
 bool sim_is_route(const uint8_t *frame, size_t bytes);
 
+/* What runs now, to be named when it fails: "NAME SEED" as arguments repeat it. */
+extern const char *sim_story;
 /* Dies with the seed and what was wrong. */
 #define sim_check(world, condition) \
     ((condition) ? (void)0 : sim_failed(world, __FILE__, __LINE__, #condition))
