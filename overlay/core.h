@@ -14,6 +14,7 @@
  *   members.c    the supernodes of the realm: ring, ranking; member.c: what they say, signed
  *   gossip.c     what is told of them; pulse.c: who is watched, which links there are
  *   trust.c      certificates that were found good just now
+ *   signed.c     messages under a signature
  *   record.c     records: made, signed, verified; directory.c: kept
  *   publish.c    our names kept published; lookup.c: the asker's side
  *   registry.c   what clients publish; spread.c: at its holders
