@@ -327,11 +327,11 @@ bool core_sheds(struct core *core, unsigned late_ms)
 
 void core_probe(struct core *core)
 {
-    struct peer *peer;
-
-    for (peer = core->peers; peer; peer = peer->hh.next)
-        if (peer->is_ready && peer->is_dialled)
-            peer_probe_in_trouble(peer);
+    for (int i = 0; i < core->upstream_count; i++)
+        peer_probe_in_trouble(core->upstream[i]);
+    for (struct peer *fellow = core->fellows; fellow; fellow = fellow->hh_node.next)
+        if (fellow->is_dialled)
+            peer_probe_in_trouble(fellow);
 }
 
 void core_on_network_change(struct core *core)
@@ -373,23 +373,29 @@ void core_status(const struct core *core, struct overlay_status *status)
              core_is_attached(core) ? "" : core->last_error);
 }
 
+static void tell_supernode(const struct core *core, const struct peer *peer,
+                           void (*each)(void *ctx, const struct overlay_supernode *supernode),
+                           void *ctx)
+{
+    struct overlay_supernode supernode = {
+        .site = peer->site,
+        .is_home = core->upstream_count > 0 && core->upstream[0] == peer,
+        .is_fellow = peer->role == &role_fellow,
+        .round_trip_us = peer->round_trip_us,
+        .since_ms = core_now(core) - peer->since_ms,
+    };
+
+    snprintf(supernode.address, sizeof supernode.address, "%s", peer->address);
+    format_node(peer->node, supernode.node);
+    each(ctx, &supernode);
+}
+
 void core_each_supernode(const struct core *core,
                          void (*each)(void *ctx, const struct overlay_supernode *supernode),
                          void *ctx)
 {
-    for (const struct peer *peer = core->peers; peer; peer = peer->hh.next) {
-        if (!peer->is_ready || (peer->role != &role_upstream && peer->role != &role_fellow))
-            continue;
-        struct overlay_supernode supernode = {
-            .site = peer->site,
-            .is_home = core->upstream_count > 0 && core->upstream[0] == peer,
-            .is_fellow = peer->role == &role_fellow,
-            .round_trip_us = peer->round_trip_us,
-            .revocation = peer->revocation.held,
-            .since_ms = core_now(core) - peer->since_ms,
-        };
-        snprintf(supernode.address, sizeof supernode.address, "%s", peer->address);
-        format_node(peer->node, supernode.node);
-        each(ctx, &supernode);
-    }
+    for (int i = 0; i < core->upstream_count; i++)
+        tell_supernode(core, core->upstream[i], each, ctx);
+    for (const struct peer *fellow = core->fellows; fellow; fellow = fellow->hh_node.next)
+        tell_supernode(core, fellow, each, ctx);
 }

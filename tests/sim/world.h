@@ -90,7 +90,7 @@ struct sim_node {
     unsigned seats;
     bool may_serve; /* when invited; others can reach it */
     uint64_t plenty_for_ms;
-    unsigned priority, weight; /* among the gateways of its site; weight 0: 1 */
+    unsigned priority, weight;       /* among the gateways of its site; weight 0: 1 */
     int group;                       /* for stories, at first 0 */
     const struct sim_faults *faults; /* what it does to the Route frames that it sends; NULL: the
                                         world's */
