@@ -237,6 +237,7 @@ void attach_connected(struct core *core, struct peer *peer)
     }
     hello.version = PROTOCOL_VERSION;
     hello.supernode = core->is_supernode && !peer->is_for_us;
+    peer->is_for_us = !hello.supernode; /* we may begin to serve, or cease, before its Welcome */
     hello.relay = core->relays.is_offered;
     hello.calls = HASH_COUNT(core->calls->by_name);
     if (hello.supernode)
@@ -367,6 +368,11 @@ static void on_welcome(struct core *core, struct peer *peer, const Sallyport__En
 
     if (core->is_supernode && !peer->is_for_us) {
         fellow_welcomed(core, peer, welcome);
+        return;
+    }
+    if (peer->is_for_us == (core->is_supernode && !core->is_retiring)) {
+        pulse_linked(core, peer);
+        close_surplus(peer, peer->is_for_us ? "we serve ourselves now" : "we serve no more");
         return;
     }
     if (attach_has(core, peer->node)) {

@@ -329,8 +329,10 @@ void core_probe(struct core *core)
 {
     struct peer *peer;
 
-    for (peer = core->peers; peer; peer = peer->hh.next)
-        if (peer->is_ready && peer->is_dialled)
+    for (int i = 0; i < core->upstream_count; i++)
+        peer_probe_in_trouble(core->upstream[i]);
+    for (peer = core->fellows; peer; peer = peer->hh_node.next)
+        if (peer->is_dialled)
             peer_probe_in_trouble(peer);
 }
 
@@ -373,23 +375,33 @@ void core_status(const struct core *core, struct overlay_status *status)
              core_is_attached(core) ? "" : core->last_error);
 }
 
+static void describe(const struct core *core, const struct peer *peer,
+                     struct overlay_supernode *supernode)
+{
+    *supernode = (struct overlay_supernode){
+        .site = peer->site,
+        .is_home = core->upstream_count > 0 && core->upstream[0] == peer,
+        .is_fellow = peer->role == &role_fellow,
+        .round_trip_us = peer->round_trip_us,
+        .revocation = peer->revocation.held,
+        .since_ms = core_now(core) - peer->since_ms,
+    };
+    snprintf(supernode->address, sizeof supernode->address, "%s", peer->address);
+    format_node(peer->node, supernode->node);
+}
+
 void core_each_supernode(const struct core *core,
                          void (*each)(void *ctx, const struct overlay_supernode *supernode),
                          void *ctx)
 {
-    for (const struct peer *peer = core->peers; peer; peer = peer->hh.next) {
-        if (!peer->is_ready || (peer->role != &role_upstream && peer->role != &role_fellow))
-            continue;
-        struct overlay_supernode supernode = {
-            .site = peer->site,
-            .is_home = core->upstream_count > 0 && core->upstream[0] == peer,
-            .is_fellow = peer->role == &role_fellow,
-            .round_trip_us = peer->round_trip_us,
-            .revocation = peer->revocation.held,
-            .since_ms = core_now(core) - peer->since_ms,
-        };
-        snprintf(supernode.address, sizeof supernode.address, "%s", peer->address);
-        format_node(peer->node, supernode.node);
+    struct overlay_supernode supernode;
+
+    for (int i = 0; i < core->upstream_count; i++) {
+        describe(core, core->upstream[i], &supernode);
+        each(ctx, &supernode);
+    }
+    for (const struct peer *peer = core->fellows; peer; peer = peer->hh_node.next) {
+        describe(core, peer, &supernode);
         each(ctx, &supernode);
     }
 }

@@ -91,8 +91,7 @@ static void learn_address(struct core *core, struct peer *peer, const char *addr
 void fellow_accept(struct core *core, struct peer *peer, const Sallyport__Hello *hello)
 {
     if (!(peer->roles_granted & CONF_ROLE_SUPERNODE)) {
-        serve_goodbye(peer, "its certificate does not grant the role supernode");
-        peer_close(peer, "its certificate does not grant the role supernode");
+        serve_refuse(peer, "its certificate does not grant the role supernode");
         return;
     }
     gossip_hear(core, peer, hello->member);

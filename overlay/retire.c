@@ -30,13 +30,15 @@ void serving_open(struct core *core)
 void serving_begin(struct core *core)
 {
     char address[UPSTREAMS_MAX][ADDRESS_TEXT_MAX];
+    struct peer *homes[UPSTREAMS_MAX]; /* each that is left changes the order */
     int count = core->upstream_count;
 
     core->is_invited = true;
     core->seats = core->seats_state.invited_seats;
+    memcpy(homes, core->upstream, sizeof homes);
     for (int i = 0; i < count; i++) {
-        strcpy(address[i], core->upstream[i]->address);
-        attach_leave(core, core->upstream[i], OLD_HOMES_MS);
+        strcpy(address[i], homes[i]->address);
+        attach_leave(core, homes[i], OLD_HOMES_MS);
     }
     serving_open(core);
     for (int i = 0; i < count; i++)
@@ -51,7 +53,7 @@ static void dial_homes(struct core *core)
 {
     int missing = HOMES_WANTED - attach_staying(core) - core->dialling;
 
-    for (int tries = 0; tries < 8 && missing > 0; tries++) {
+    for (int tries = 0; tries < 8 && missing > 0 && core->members->live_count > 0; tries++) {
         int chosen = (int)core_random(core, (uint64_t)core->members->live_count);
         const struct member *member = core->members->live[chosen];
         if (member->is_self || member->is_leaving || attach_has(core, member->node))
