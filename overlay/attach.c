@@ -235,7 +235,7 @@ void attach_connected(struct core *core, struct peer *peer)
         peer_close(peer, "its certificate does not grant the role supernode");
         return;
     }
-    hello.version = PROTOCOL_VERSION;
+    hello.version = core->version;
     hello.supernode = core->is_supernode && !peer->is_for_us;
     peer->is_for_us = !hello.supernode; /* we may begin to serve, or cease, before its Welcome */
     hello.relay = core->relays.is_offered;
@@ -356,7 +356,7 @@ static void on_welcome(struct core *core, struct peer *peer, const Sallyport__En
         return;
     }
     peer->round_trip_us = (uint32_t)(1000 * (core_now(core) - peer->ping_number));
-    peer->version = welcome->version < PROTOCOL_VERSION ? welcome->version : PROTOCOL_VERSION;
+    peer->version = core_common_version(core, welcome->version);
     peer->seats = welcome->seats;
     peer->clients = welcome->clients;
     if (peer->host) {

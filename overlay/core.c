@@ -65,6 +65,11 @@ void core_timer_stop(struct core *core, struct core_timer *timer)
     core_timers_stop(&core->timers, timer);
 }
 
+unsigned core_common_version(const struct core *core, unsigned theirs)
+{
+    return theirs < core->version ? theirs : core->version;
+}
+
 uint64_t core_next_sequence(struct core *core)
 {
     uint64_t by_clock = (uint64_t)core->io.time_s(core->io.ctx) << 20;
@@ -125,6 +130,7 @@ int core_new(const struct core_settings *settings, const struct core_io *io, str
     core->identity = settings->identity;
     core->self = identity_certificate(settings->identity);
     trust_init(&core->trust, core->identity);
+    core->version = settings->version ? settings->version : PROTOCOL_VERSION;
     core->roles = settings->roles;
     core->sequence = settings->sequence;
     core->priority = settings->priority;

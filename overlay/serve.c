@@ -73,7 +73,7 @@ void serve_welcome(struct core *core, struct peer *peer)
     struct host_list list;
 
     host_list_fill(core, &list, peer);
-    welcome.version = PROTOCOL_VERSION;
+    welcome.version = core->version;
     welcome.your_address = peer->address;
     welcome.supernodes = list.list;
     welcome.n_supernodes = list.count;
@@ -125,7 +125,7 @@ static void accept_client(struct core *core, struct peer *peer, const Sallyport_
         serve_goodbye(older, REPLACED);
         peer_close(older, REPLACED);
     }
-    peer->version = hello->version < PROTOCOL_VERSION ? hello->version : PROTOCOL_VERSION;
+    peer->version = core_common_version(core, hello->version);
     peer->calls = hello->calls;
     serve_welcome(core, peer);
     peer_ready(peer, &role_client);

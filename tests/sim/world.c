@@ -83,6 +83,7 @@ void sim_node_start(struct sim_node *node)
         .address = node->address[0] ? node->address : NULL,
         .supernode_count = node->supernode_count,
         .seats = node->seats,
+        .version = node->version,
     };
     struct core_io io = sim_io(node);
 

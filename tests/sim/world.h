@@ -84,6 +84,7 @@ struct sim_node {
     struct core *core; /* NULL: down */
     unsigned epoch;    /* counts its lives */
     unsigned seats;
+    unsigned version; /* of the protocol; 0: the newest */
     bool is_silent; /* its wires stall, dials to it vanish: the power is off, but nobody knows */
     uint64_t wake_ms;
     bool is_deferred;
