@@ -235,8 +235,9 @@ void attach_connected(struct core *core, struct peer *peer)
         peer_close(peer, "its certificate does not grant the role supernode");
         return;
     }
-    hello.version = PROTOCOL_VERSION;
+    hello.version = core->version;
     hello.supernode = core->is_supernode && !peer->is_for_us;
+    peer->is_for_us = !hello.supernode; /* we may begin to serve, or cease, before its Welcome */
     hello.relay = core->relays.is_offered;
     hello.calls = HASH_COUNT(core->calls->by_name);
     if (hello.supernode)
@@ -355,7 +356,7 @@ static void on_welcome(struct core *core, struct peer *peer, const Sallyport__En
         return;
     }
     peer->round_trip_us = (uint32_t)(1000 * (core_now(core) - peer->ping_number));
-    peer->version = welcome->version < PROTOCOL_VERSION ? welcome->version : PROTOCOL_VERSION;
+    peer->version = core_common_version(core, welcome->version);
     peer->seats = welcome->seats;
     peer->clients = welcome->clients;
     if (peer->host) {
@@ -367,6 +368,11 @@ static void on_welcome(struct core *core, struct peer *peer, const Sallyport__En
 
     if (core->is_supernode && !peer->is_for_us) {
         fellow_welcomed(core, peer, welcome);
+        return;
+    }
+    if (peer->is_for_us == (core->is_supernode && !core->is_retiring)) {
+        pulse_linked(core, peer);
+        close_surplus(peer, peer->is_for_us ? "we serve ourselves now" : "we serve no more");
         return;
     }
     if (attach_has(core, peer->node)) {

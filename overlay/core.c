@@ -65,6 +65,11 @@ void core_timer_stop(struct core *core, struct core_timer *timer)
     core_timers_stop(&core->timers, timer);
 }
 
+unsigned core_common_version(const struct core *core, unsigned theirs)
+{
+    return theirs < core->version ? theirs : core->version;
+}
+
 uint64_t core_next_sequence(struct core *core)
 {
     uint64_t by_clock = (uint64_t)core->io.time_s(core->io.ctx) << 20;
@@ -125,6 +130,7 @@ int core_new(const struct core_settings *settings, const struct core_io *io, str
     core->identity = settings->identity;
     core->self = identity_certificate(settings->identity);
     trust_init(&core->trust, core->identity);
+    core->version = settings->version ? settings->version : PROTOCOL_VERSION;
     core->roles = settings->roles;
     core->sequence = settings->sequence;
     core->priority = settings->priority;
@@ -327,11 +333,13 @@ bool core_sheds(struct core *core, unsigned late_ms)
 
 void core_probe(struct core *core)
 {
+    struct peer *peer;
+
     for (int i = 0; i < core->upstream_count; i++)
         peer_probe_in_trouble(core->upstream[i]);
-    for (struct peer *fellow = core->fellows; fellow; fellow = fellow->hh_node.next)
-        if (fellow->is_dialled)
-            peer_probe_in_trouble(fellow);
+    for (peer = core->fellows; peer; peer = peer->hh_node.next)
+        if (peer->is_dialled)
+            peer_probe_in_trouble(peer);
 }
 
 void core_on_network_change(struct core *core)
@@ -373,29 +381,33 @@ void core_status(const struct core *core, struct overlay_status *status)
              core_is_attached(core) ? "" : core->last_error);
 }
 
-static void tell_supernode(const struct core *core, const struct peer *peer,
-                           void (*each)(void *ctx, const struct overlay_supernode *supernode),
-                           void *ctx)
+static void describe(const struct core *core, const struct peer *peer,
+                     struct overlay_supernode *supernode)
 {
-    struct overlay_supernode supernode = {
+    *supernode = (struct overlay_supernode){
         .site = peer->site,
         .is_home = core->upstream_count > 0 && core->upstream[0] == peer,
         .is_fellow = peer->role == &role_fellow,
         .round_trip_us = peer->round_trip_us,
+        .revocation = peer->revocation.held,
         .since_ms = core_now(core) - peer->since_ms,
     };
-
-    snprintf(supernode.address, sizeof supernode.address, "%s", peer->address);
-    format_node(peer->node, supernode.node);
-    each(ctx, &supernode);
+    snprintf(supernode->address, sizeof supernode->address, "%s", peer->address);
+    format_node(peer->node, supernode->node);
 }
 
 void core_each_supernode(const struct core *core,
                          void (*each)(void *ctx, const struct overlay_supernode *supernode),
                          void *ctx)
 {
-    for (int i = 0; i < core->upstream_count; i++)
-        tell_supernode(core, core->upstream[i], each, ctx);
-    for (const struct peer *fellow = core->fellows; fellow; fellow = fellow->hh_node.next)
-        tell_supernode(core, fellow, each, ctx);
+    struct overlay_supernode supernode;
+
+    for (int i = 0; i < core->upstream_count; i++) {
+        describe(core, core->upstream[i], &supernode);
+        each(ctx, &supernode);
+    }
+    for (const struct peer *peer = core->fellows; peer; peer = peer->hh_node.next) {
+        describe(core, peer, &supernode);
+        each(ctx, &supernode);
+    }
 }

@@ -121,6 +121,7 @@ struct core_settings {
     uint64_t plenty_for_ms; /* one that was invited retires when it was not needed for so long; 0:
                                10 minutes */
     unsigned priority, weight; /* of our records, among those of the same site; weight 0: 1 */
+    unsigned version; /* of the protocol, at most; 0: the newest. Tests mix old and new nodes. */
     /* Our records start above this: (seconds << 20 | microseconds) of the wall clock, so that a
      * node restarted within a second is newer than its own withdrawal. 0: whole seconds will do. */
     uint64_t sequence;

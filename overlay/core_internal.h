@@ -52,6 +52,8 @@ uint64_t core_now(const struct core *core);
 uint64_t core_random(struct core *core, uint64_t below);
 void core_timer_set(struct core *core, struct core_timer *timer, uint64_t at_ms);
 void core_timer_stop(struct core *core, struct core_timer *timer);
+/* The version that both speak. */
+unsigned core_common_version(const struct core *core, unsigned theirs);
 /* For our next record or statement: above all before, also before a restart, as long as the clock
  * does not go back. */
 uint64_t core_next_sequence(struct core *core);
@@ -375,6 +377,7 @@ struct core {
     const struct identity *identity;
     const struct certificate *self;
     struct trust trust;
+    unsigned version; /* of the protocol, that we speak */
     unsigned roles;
     bool is_supernode; /* now */
     bool is_invited;   /* serves only while the realm needs it */

@@ -71,11 +71,6 @@ static void add(struct core *core, struct peer *peer)
     attach_wake(core);
 }
 
-static unsigned common_version(unsigned theirs)
-{
-    return theirs < PROTOCOL_VERSION ? theirs : PROTOCOL_VERSION;
-}
-
 static void learn_address(struct core *core, struct peer *peer, const char *address)
 {
     struct home home = {.has_node = true};
@@ -91,8 +86,7 @@ static void learn_address(struct core *core, struct peer *peer, const char *addr
 void fellow_accept(struct core *core, struct peer *peer, const Sallyport__Hello *hello)
 {
     if (!(peer->roles_granted & CONF_ROLE_SUPERNODE)) {
-        serve_goodbye(peer, "its certificate does not grant the role supernode");
-        peer_close(peer, "its certificate does not grant the role supernode");
+        serve_refuse(peer, "its certificate does not grant the role supernode");
         return;
     }
     gossip_hear(core, peer, hello->member);
@@ -101,7 +95,7 @@ void fellow_accept(struct core *core, struct peer *peer, const Sallyport__Hello 
         peer_close(peer, "linked already");
         return;
     }
-    peer->version = common_version(hello->version);
+    peer->version = core_common_version(core, hello->version);
     learn_address(core, peer, hello->address);
     serve_welcome(core, peer);
     add(core, peer);
@@ -110,7 +104,6 @@ void fellow_accept(struct core *core, struct peer *peer, const Sallyport__Hello 
 void fellow_welcomed(struct core *core, struct peer *peer, const Sallyport__Welcome *welcome)
 {
     gossip_hear(core, peer, welcome->member);
-    peer->version = common_version(welcome->version);
     if (take_place(core, peer)) {
         add(core, peer);
         return;

@@ -165,7 +165,7 @@ static void on_say(void *owner)
         .instance = core->members->instance,
         .issued_s = core->io.time_s(core->io.ctx),
         .lifetime_s = (uint32_t)(4 * every_ms / 1000),
-        .version = PROTOCOL_VERSION,
+        .version = core->version,
         .seats = core->seats,
         .clients = core->client_count,
         .willing = seats_willing(core),
@@ -206,7 +206,7 @@ void gossip_say(struct core *core, bool is_urgent)
 
 Sallyport__SignedMember *gossip_own(struct core *core, Sallyport__SignedMember *wire)
 {
-    if (!core->members || !core->members->self)
+    if (!core->members || !core->members->self || core->version < 2)
         return NULL;
     wire_of(core->members->self, wire);
     return wire;
@@ -371,7 +371,7 @@ void gossip_hear(struct core *core, struct peer *peer, const Sallyport__SignedMe
 {
     char why[96];
 
-    if (!wire || !core->members || !may_tell(core, peer))
+    if (!wire || !core->members || core->version < 2 || !may_tell(core, peer))
         return;
     int result = members_take(core, wire, why, sizeof why);
     if (result > 0)

@@ -184,7 +184,7 @@ static void list_add_members(struct core *core, struct host_list *list, const ui
     uint64_t first = core_random(core, (uint64_t)members->live_count);
 
     for (int pass = 0; pass < 2 && (pass == 0 || list->count == 0); pass++)
-        for (int i = 0; i < members->live_count; i++) {
+        for (int i = 0; i < members->live_count && list->count < HOST_LIST_MAX; i++) {
             const struct member *member = members->live[((int)first + i) % members->live_count];
             bool has_room = member->clients < member->seats && !member->is_leaving;
             if (has_room == (pass == 0) && !same_node(member->node, except))

@@ -190,7 +190,7 @@ void lookup_on_found(struct core *core, struct peer *peer, const Sallyport__Enve
         step(lookup);
         return;
     }
-    lookup->was_answered = true;
+    lookup->was_answered |= !envelope->found->busy; /* else it did not look */
     lookup->was_served |= envelope->found->offline;
     verify(lookup, envelope->found, &found);
     if (found.count > 0)

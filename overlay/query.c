@@ -431,7 +431,8 @@ void query_on_lookup(struct core *core, struct peer *peer, const Sallyport__Enve
         send_found(core, peer->link, lookup->request, NULL, 0, false);
         return;
     }
-    if (!core->members || (peer->role == &role_fellow && peer->version >= 2)) {
+    if (!core->members ||
+        (peer->role == &role_fellow && (peer->version >= 2 || core->version < 2))) {
         answer_fellow(core, peer, lookup, name);
         return;
     }

@@ -54,7 +54,7 @@ static void dial_homes(struct core *core)
 {
     int missing = HOMES_WANTED - attach_staying(core) - core->dialling;
 
-    for (int tries = 0; tries < 8 && missing > 0; tries++) {
+    for (int tries = 0; tries < 8 && missing > 0 && core->members->live_count > 0; tries++) {
         int chosen = (int)core_random(core, (uint64_t)core->members->live_count);
         const struct member *member = core->members->live[chosen];
         if (member->is_self || member->is_leaving || attach_has(core, member->node))

@@ -36,7 +36,7 @@ void serve_move(struct peer *client, unsigned grace_ms, const char *reason)
     send_goodbye(client, &goodbye);
 }
 
-static void refuse(struct peer *peer, const char *reason)
+void serve_refuse(struct peer *peer, const char *reason)
 {
     core_complain(peer->core, COMPLAINT_LINK, "%s (%s) was refused: %s", peer->site, peer->address,
                   reason);
@@ -60,9 +60,9 @@ static void redirect(struct peer *peer, const char *reason)
 void serve_accepted(struct core *core, struct peer *peer)
 {
     if (!core->is_supernode)
-        refuse(peer, "not a supernode");
+        serve_refuse(peer, "not a supernode");
     else if (core->is_leaving)
-        refuse(peer, "closing");
+        serve_refuse(peer, "closing");
 }
 
 #define NEWS_SOON_MS 2000
@@ -106,7 +106,7 @@ void serve_welcome(struct core *core, struct peer *peer)
     struct host_list list;
 
     host_list_fill(core, &list, peer);
-    welcome.version = PROTOCOL_VERSION;
+    welcome.version = core->version;
     welcome.your_address = peer->address;
     welcome.supernodes = list.list;
     welcome.n_supernodes = list.count;
@@ -140,7 +140,7 @@ static void accept_client(struct core *core, struct peer *peer, const Sallyport_
 
     HASH_FIND(hh_node, core->clients, peer->node, OVERLAY_NODE_ID_BYTES, older);
     if (older && older->other) {
-        refuse(peer, "that is this node itself");
+        serve_refuse(peer, "that is this node itself");
         return;
     }
     if (core->is_retiring) {
@@ -159,7 +159,7 @@ static void accept_client(struct core *core, struct peer *peer, const Sallyport_
         serve_goodbye(older, REPLACED);
         peer_close(older, REPLACED);
     }
-    peer->version = hello->version < PROTOCOL_VERSION ? hello->version : PROTOCOL_VERSION;
+    peer->version = core_common_version(core, hello->version);
     peer->calls = hello->calls;
     serve_welcome(core, peer);
     peer_ready(peer, &role_client);
@@ -174,13 +174,15 @@ static void accept_client(struct core *core, struct peer *peer, const Sallyport_
 static void on_hello(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)
 {
     revocation_greeted(peer, envelope->hello->revocation);
-    if (envelope->hello->version < 1)
-        refuse(peer, "no common version of the protocol");
+    if (!core->is_supernode || core->is_leaving)
+        serve_accepted(core, peer); /* since the link came in */
+    else if (envelope->hello->version < 1)
+        serve_refuse(peer, "no common version of the protocol");
     else if (envelope->hello->supernode)
         fellow_accept(core, peer, envelope->hello);
     else if (!(peer->roles_granted &
                (CONF_ROLE_GATEWAY | CONF_ROLE_CLIENT | CONF_ROLE_RELAY | CONF_ROLE_SUPERNODE)))
-        refuse(peer, "its certificate grants no role");
+        serve_refuse(peer, "its certificate grants no role");
     else
         accept_client(core, peer, envelope->hello);
 }

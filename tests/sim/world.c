@@ -100,6 +100,7 @@ void sim_node_start(struct sim_node *node)
         .plenty_for_ms = node->plenty_for_ms,
         .priority = node->priority,
         .weight = node->weight,
+        .version = node->version,
     };
     struct core_io io = sim_io(node);
 
