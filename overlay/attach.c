@@ -237,6 +237,7 @@ void attach_connected(struct core *core, struct peer *peer)
     }
     hello.version = PROTOCOL_VERSION;
     hello.supernode = core->is_supernode && !peer->is_for_us;
+    peer->is_as_supernode = hello.supernode;
     hello.relay = core->relays.is_offered;
     hello.calls = HASH_COUNT(core->calls->by_name);
     if (hello.supernode)
@@ -365,8 +366,13 @@ static void on_welcome(struct core *core, struct peer *peer, const Sallyport__En
     host_learn_all(core, welcome->supernodes, welcome->n_supernodes);
     revocation_greeted(peer, welcome->revocation);
 
-    if (core->is_supernode && !peer->is_for_us) {
+    if (peer->is_as_supernode && core->is_supernode) {
         fellow_welcomed(core, peer, welcome);
+        return;
+    }
+    if (peer->is_as_supernode || (core->is_supernode && !peer->is_for_us)) {
+        close_surplus(peer, "greeted as what we are no more");
+        attach_wake(core);
         return;
     }
     if (attach_has(core, peer->node)) {

@@ -102,11 +102,12 @@ STAILQ_HEAD(waiting_frames, waiting_frame);
 struct peer {
     core_link link;
     const struct role *role;
-    bool is_dialled; /* by us */
-    bool is_up;      /* frames can be sent */
-    bool is_ready;   /* Hello and Welcome are through */
-    bool is_for_us;  /* dialled as a client, although we are a supernode */
-    bool is_leaving; /* it said goodbye, but stays until leave_ms */
+    bool is_dialled;      /* by us */
+    bool is_up;           /* frames can be sent */
+    bool is_ready;        /* Hello and Welcome are through */
+    bool is_for_us;       /* dialled as a client, although we are a supernode */
+    bool is_as_supernode; /* what our Hello said that we are */
+    bool is_leaving;      /* it said goodbye, but stays until leave_ms */
     uint64_t leave_ms;
     unsigned version;        /* of the protocol that both speak; once ready */
     bool is_willing;         /* a client that would serve */

@@ -136,7 +136,9 @@ static void accept_client(struct core *core, struct peer *peer, const Sallyport_
 static void on_hello(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)
 {
     revocation_greeted(peer, envelope->hello->revocation);
-    if (envelope->hello->version < 1)
+    if (!core->is_supernode)
+        refuse(peer, "not a supernode"); /* no more since it connected */
+    else if (envelope->hello->version < 1)
         refuse(peer, "no common version of the protocol");
     else if (envelope->hello->supernode)
         fellow_accept(core, peer, envelope->hello);
