@@ -215,27 +215,48 @@ static struct crowd_calls result(const struct caller *callers, int count)
 /* ---- look-ups ---------------------------------------------------------------------------------
  */
 
-static struct sim_node *any_attached(struct crowd_asks *asks, bool is_wanted)
+static struct sim_node *any_attached(struct crowd_asks *asks, const struct sim_node *from)
 {
     struct crowd *crowd = asks->crowd;
 
     for (int tries = 0; tries < 100; tries++) {
         struct sim_node *node = any(crowd, crowd->gateways, crowd->gateway_count);
-        if (sim_living_homes(node) > 0 &&
-            (!is_wanted || !asks->may_be_wanted || asks->may_be_wanted(crowd, node)))
+        if (node != from && sim_living_homes(node) > 0 &&
+            (!from || !asks->may_ask || asks->may_ask(crowd, from, node)))
             return node;
     }
     return NULL;
+}
+
+static uint64_t ideal_ms(const struct world *world, const struct sim_node *from,
+                         const struct sim_node *to)
+{
+    struct member *holders[HOLDERS];
+    struct sim_node *home, *holder;
+    uint64_t best_ms = UINT64_MAX;
+
+    HASH_FIND_STR(world->listeners, from->core->upstream[0]->address, home);
+    if (!home || !home->core || !home->core->members)
+        return 0;
+    int count = members_rank(home->core, members_key(to->name), holders);
+    for (int i = 0; i < count; i++) {
+        HASH_FIND_STR(world->listeners, holders[i]->address, holder);
+        uint64_t ms = holder == home ? 0 : world_distance_ms(world, home, holder);
+        best_ms = ms < best_ms ? ms : best_ms;
+    }
+    return count ? 2 * (world_distance_ms(world, from, home) + best_ms) : 0;
 }
 
 static void act_ask(void *arg)
 {
     struct crowd_asks *asks = arg;
     struct world *world = &asks->crowd->world;
-    struct sim_node *from = any_attached(asks, false), *to = any_attached(asks, true);
+    struct sim_node *from = any_attached(asks, NULL), *to = from ? any_attached(asks, from) : NULL;
 
-    if (from && to && from != to)
-        sim_ask_new(from, to->name, to, false);
+    if (from && to) {
+        uint64_t ms = ideal_ms(world, from, to);
+        sim_ask_new(from, to->name, to, false)->ideal_ms = ms;
+    }
     asks->next_us += asks->pause_us;
     if (asks->next_us / 1000 < asks->until_ms)
         world_at(world, asks->next_us / 1000 - world->now_ms, act_ask, asks);
@@ -259,6 +280,8 @@ struct crowd_asked crowd_asked(const struct crowd *crowd, uint64_t from_ms, uint
     STAILQ_FOREACH(ask, &crowd->world.asks, next)
     count++;
     uint64_t *times = core_alloc((count + 1) * sizeof *times);
+    uint64_t *parts = core_alloc((count + 1) * sizeof *parts), middle[3];
+    size_t part_count = 0;
     STAILQ_FOREACH(ask, &crowd->world.asks, next)
     {
         if (ask->start_ms < from_ms || ask->start_ms >= to_ms || ask->was_stopped)
@@ -268,10 +291,15 @@ struct crowd_asked crowd_asked(const struct crowd *crowd, uint64_t from_ms, uint
         sum.late += ask->is_found && ask->took_ms > 1000;
         if (ask->is_found)
             times[found++] = ask->took_ms;
+        if (ask->is_found && ask->ideal_ms)
+            parts[part_count++] = 1000 * ask->took_ms / ask->ideal_ms;
     }
     sum.found = (int)found;
     percentiles(times, found, sum.took_ms);
+    percentiles(parts, part_count, middle);
+    sum.ideal = (double)middle[0] / 1000;
     free(times);
+    free(parts);
     return sum;
 }
 

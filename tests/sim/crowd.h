@@ -47,13 +47,16 @@ int crowd_wait_standby(struct crowd *crowd, uint64_t ms);
 struct crowd_asks {
     struct crowd *crowd;
     uint64_t pause_us, next_us, until_ms;
-    bool (*may_be_wanted)(struct crowd *crowd, const struct sim_node *node); /* NULL: all may */
+    /* NULL: anybody may ask for anybody */
+    bool (*may_ask)(struct crowd *crowd, const struct sim_node *from, const struct sim_node *to);
 };
 void crowd_ask(struct crowd *crowd, struct crowd_asks *asks, unsigned per_s, uint64_t ms);
 /* Of those that began since `from_ms` and before `to_ms`. */
 struct crowd_asked {
     int asked, found, wrong, late; /* wrong: found nothing, or not the right one; late: after 1 s */
-    uint64_t took_ms[3];           /* of those found: median, 95th and 99th percentile */
+    double
+        ideal; /* median of the time taken in those from asker to home to nearest holder and back */
+    uint64_t took_ms[3]; /* of those found: median, 95th and 99th percentile */
 };
 struct crowd_asked crowd_asked(const struct crowd *crowd, uint64_t from_ms, uint64_t to_ms);
 

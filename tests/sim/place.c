@@ -18,14 +18,20 @@ void place_choose(struct sim_node *node)
     node->y = (float)world_random(node->world, 10000) / 10000;
 }
 
-uint64_t world_delay_ms(struct world *world, const struct sim_node *a, const struct sim_node *b)
+uint64_t world_distance_ms(const struct world *world, const struct sim_node *a,
+                           const struct sim_node *b)
 {
     const struct sim_spread *spread = &world->spread;
 
     if (spread->far_ms == 0 || !b)
-        return world->delay_ms / 2 + world_random(world, world->delay_ms);
-
+        return world->delay_ms;
     float part = hypotf(a->x - b->x, a->y - b->y) / hypotf(1, 1);
-    return spread->near_ms + (uint64_t)(part * (float)(spread->far_ms - spread->near_ms)) +
-           world_random(world, spread->jitter_ms + 1);
+    return spread->near_ms + (uint64_t)(part * (float)(spread->far_ms - spread->near_ms));
+}
+
+uint64_t world_delay_ms(struct world *world, const struct sim_node *a, const struct sim_node *b)
+{
+    if (world->spread.far_ms == 0 || !b)
+        return world->delay_ms / 2 + world_random(world, world->delay_ms);
+    return world_distance_ms(world, a, b) + world_random(world, world->spread.jitter_ms + 1);
 }

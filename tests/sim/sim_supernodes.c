@@ -4,6 +4,7 @@
 #include "tests/sim/scene.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define SETUP_MS 120 /* from the call to the first ring, with a little more */
@@ -435,6 +436,45 @@ static void an_invited_one_joins_by_either_home(uint64_t seed)
     scene_close(&scene);
 }
 
+#define LATE 16
+
+/* Who greets a supernode that has just ceased to be one is sent away; so is whoever it had greeted
+ * as a supernode or as a client when that was not what it is any more. */
+static void greetings_cross_a_change_of_role(uint64_t seed)
+{
+    struct sim_node *late[LATE];
+    struct scene scene;
+    char name[16];
+
+    scene_open(&scene, seed);
+    struct sim_node *rome = world_willing(&scene.world, "rome");
+    sim_node_knows(rome, scene.one);
+    sim_node_knows(rome, scene.two);
+    sim_node_start(rome);
+    world_run(&scene.world, 40000);
+    sim_check(&scene.world, sim_serves(rome));
+    serving_retire(rome->core, "for a test");
+    for (int i = 0; i < LATE; i++) {
+        snprintf(name, sizeof name, "late%d", i);
+        late[i] = world_gateway(&scene.world, name);
+        sim_node_knows(late[i], rome);
+        sim_node_knows(late[i], scene.one);
+        sim_node_start(late[i]);
+        world_run(&scene.world, 25);
+    }
+    sim_check(&scene.world, !sim_serves(rome));
+    /* and back again, while its links as a client are being made */
+    world_cut(&scene.world, rome, NULL);
+    world_run(&scene.world, 40 + world_random(&scene.world, 200));
+    if (!sim_serves(rome))
+        serving_begin(rome->core);
+    world_run(&scene.world, 60000);
+    sim_check(&scene.world, realm_is_agreed(&scene.world));
+    for (int i = 0; i < LATE; i++)
+        sim_check(&scene.world, sim_living_homes(late[i]) == 2);
+    scene_close(&scene);
+}
+
 int main(int argc, char **argv)
 {
     scene_seeds(argc, argv, "caller-stops", the_callers_home_stops, 25);
@@ -455,6 +495,7 @@ int main(int argc, char **argv)
     scene_seeds(argc, argv, "twin", the_other_gateway_of_the_site_answers, 10);
     scene_seeds(argc, argv, "shares", the_gateways_of_a_site_share_its_calls, 6);
     scene_seeds(argc, argv, "listens", who_only_listens_is_not_dropped, 3);
+    scene_seeds(argc, argv, "roles", greetings_cross_a_change_of_role, 20);
     scene_seeds(argc, argv, "invited", an_invited_one_joins_by_either_home, 10);
     sim_identities_free();
     return 0;

@@ -46,11 +46,17 @@ static void choose_who_crashes(struct day *day)
     }
 }
 
-static bool stays(struct crowd *crowd, const struct sim_node *node)
+static bool stays(const struct crowd *crowd, const struct sim_node *node)
 {
     const struct day *day = (const struct day *)crowd; /* its first part */
 
     return !day->crashes[atoi(node->name + 1)];
+}
+
+static bool may_ask(struct crowd *crowd, const struct sim_node *from, const struct sim_node *to)
+{
+    (void)from;
+    return stays(crowd, to);
 }
 
 /* Calls of nodes that do not crash: each must be there at the end. */
@@ -242,7 +248,7 @@ static void run(int gateways, int supernodes, uint64_t seed)
                                       .seats = needed + needed / (KEPT_FOR_CALLS - 1) + 8,
                                       .accepts_per_s = ACCEPTS_PER_S};
     struct day *day = core_alloc(sizeof *day);
-    struct crowd_asks asks = {.may_be_wanted = stays};
+    struct crowd_asks asks = {.may_ask = may_ask};
     struct world *world = &day->crowd.world;
 
     crowd_open(&day->crowd, &settings);

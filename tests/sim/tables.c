@@ -12,6 +12,7 @@ static const struct {
     void (*print)(const struct table_size *size);
 } tables[] = {
 
+    {"cost", table_cost},
     {"day", table_day},
 };
 #define TABLES ((int)(sizeof tables / sizeof tables[0]))

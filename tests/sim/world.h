@@ -94,7 +94,7 @@ struct sim_node {
     int group;                       /* for stories, at first 0 */
     const struct sim_faults *faults; /* what it does to the Route frames that it sends; NULL: the
                                         world's */
-    unsigned version; /* of the protocol; 0: the newest */
+    unsigned version;                /* of the protocol; 0: the newest */
     bool is_silent; /* its wires stall, dials to it vanish: the power is off, but nobody knows */
     uint64_t wake_ms;
     bool is_deferred;
@@ -145,6 +145,7 @@ struct sim_ask {
     bool is_found;                 /* `wanted` is among those found; else somebody is */
     int count, error;
     uint64_t start_ms, took_ms;
+    uint64_t ideal_ms; /* asker - its home - nearest holder, and back; 0: not known */
 };
 STAILQ_HEAD(sim_asks, sim_ask);
 
@@ -219,6 +220,9 @@ void world_heal(struct world *world);
 /* Nodes made from now on have places, by chance, on a square: the delay of one way grows evenly
  * from near_ms (same place) to far_ms (opposite corners), and jitter adds up to jitter_ms. */
 void world_spread(struct world *world, unsigned near_ms, unsigned far_ms, unsigned jitter_ms);
+/* The same without jitter. */
+uint64_t world_distance_ms(const struct world *world, const struct sim_node *a,
+                           const struct sim_node *b);
 /* Of one frame between the two, now. */
 uint64_t world_delay_ms(struct world *world, const struct sim_node *a, const struct sim_node *b);
 
