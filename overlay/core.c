@@ -10,7 +10,8 @@
 
 #define SEATS_DEFAULT 20000
 #define EXPIRE_EVERY_MS 30000
-#define LEAVE_MS 400 /* of ours, for our clients to attach elsewhere */
+#define SWEEP_EVERY_MS 1000 /* some names at a time */
+#define LEAVE_MS 400        /* of ours, for our clients to attach elsewhere */
 /* What one link may say; beyond it frames are dropped. A gateway that makes hundreds of calls a
  * second stays far below. */
 #define CLIENT_FRAMES_PER_S 10000
@@ -99,9 +100,15 @@ static void expire(void *owner)
 {
     struct core *core = owner;
 
-    directory_expire(core->directory, core->io.time_s(core->io.ctx));
+    uint64_t now_ms = core_now(core);
+
+    if (now_ms >= core->expired_ms + EXPIRE_EVERY_MS) {
+        core->expired_ms = now_ms;
+        directory_expire(core->directory, core->io.time_s(core->io.ctx));
+    }
     registry_sweep(core);
-    core_timer_set(core, &core->expire_timer, core_now(core) + EXPIRE_EVERY_MS);
+    core_timer_set(core, &core->expire_timer,
+                   now_ms + (core->members ? SWEEP_EVERY_MS : EXPIRE_EVERY_MS));
 }
 
 static void learn_first_hosts(struct core *core, const struct core_settings *settings)

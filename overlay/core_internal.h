@@ -327,7 +327,7 @@ void registry_on_publish(struct core *core, struct peer *peer, const Sallyport__
 void registry_on_published(struct core *core, struct peer *peer,
                            const Sallyport__Envelope *envelope);
 void registry_on_fellow_ready(struct core *core, struct peer *fellow);
-/* Drops what others hold now. */
+/* Drops what others hold now, of the next names. */
 void registry_sweep(struct core *core);
 void query_on_lookup(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
 void query_on_found(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
@@ -418,6 +418,7 @@ struct core {
 
     struct directory *directory;
     struct core_timer expire_timer;
+    uint64_t expired_ms;
     struct members *members;            /* NULL: we do not serve */
     struct core_timer spread_timer;     /* of records */
     uint64_t spread_by_ms;              /* at the latest; 0: nothing has changed */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define PUBLISH_RECORDS_MAX 32
+#define SWEEP_NAMES 1000 /* of the directory, at a time */
 /* A record costs two signatures to check: what a node may publish, and what a fellow may hand on.
  */
 #define CLIENT_RECORDS_PER_S 10
@@ -209,7 +210,7 @@ void registry_sweep(struct core *core)
     for (struct peer *fellow = core->fellows; fellow; fellow = fellow->hh_node.next)
         if (fellow->version < 2)
             return; /* its clients are found by what we keep */
-    directory_sweep(core->directory, is_ours, core);
+    directory_sweep(core->directory, SWEEP_NAMES, is_ours, core);
 }
 
 /* ---- what a new fellow is told -----------------------------------------------------------------
