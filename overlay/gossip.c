@@ -301,7 +301,8 @@ static size_t sort_known(const Sallyport__Members *told)
         told->known[i] = told->known[count];
         told->known[count++] = known;
     }
-    qsort(told->known, count, sizeof *told->known, compare_known);
+    if (count > 0)
+        qsort(told->known, count, sizeof *told->known, compare_known);
     return count;
 }
 

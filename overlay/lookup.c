@@ -158,6 +158,7 @@ static void verify(struct lookup *lookup, const Sallyport__Found *answer, struct
         int error = record_verify(&core->trust, answer->records[i], core->io.time_s(core->io.ctx),
                                   record, why, sizeof why);
         if (error) {
+            core->malformed++;
             core_complain(core, COMPLAINT_RECORD, "a record for %s was refused: %s", lookup->name,
                           why);
             free(record);

@@ -185,9 +185,10 @@ static void keep_if_true(struct query *query, const Sallyport__SignedRecord *wir
     struct record *record = core_alloc(sizeof *record);
     char why[96];
 
-    if (record_verify(&core->trust, wire, core->io.time_s(core->io.ctx), record, why, sizeof why) ==
-            0 &&
-        record_name_answers(record->name, query->name)) {
+    if (record_verify(&core->trust, wire, core->io.time_s(core->io.ctx), record, why, sizeof why)) {
+        core->malformed++;
+        core_complain(core, COMPLAINT_RECORD, "a record for %s was refused: %s", query->name, why);
+    } else if (record_name_answers(record->name, query->name)) {
         uint64_t hash = members_key(record->name);
         query->was_served |= record->is_withdrawn;
         for (int i = 0; i < query->key_count && !record->is_withdrawn; i++)

@@ -97,6 +97,7 @@ static int keep(struct core *core, struct peer *peer, const Sallyport__SignedRec
             snprintf(why, 96, "too many records");
         }
     }
+    core->malformed += result < 0 && result != -ESTALE;
     free(record);
     return result;
 }

@@ -23,21 +23,27 @@ enum step {
     STEP_REPLY,  /* a CallMessage, signed by the callee of the node's own call */
     STEP_RECORD, /* a Record, signed by the client */
     STEP_TIME,
+    STEP_MEMBER,  /* a Member, signed by the fellow */
+    STEP_DOWN,    /* a Down, signed by the fellow or the other one */
+    STEP_DIALLED, /* a frame on a link that the node has dialled and that has not welcomed */
+    STEP_REACHED, /* the same of the supernode */
     STEPS
 };
+
+#define UP_MS 33000 /* after which a node is willing to serve */
 
 /* A core and what it sent last. */
 struct party {
     struct core *core;
     const struct identity *identity;
     uint64_t wake_ms;
-    core_link dialled;
+    core_link dialled, home; /* the last link, and the one that has welcomed */
     size_t bytes[FRAMES_KEPT];
     uint8_t *frame[FRAMES_KEPT];
     unsigned sent;
 };
 
-static struct identity *supernode, *fellow, *berlin, *paris;
+static struct identity *supernode, *fellow, *third, *berlin, *paris;
 static uint64_t now_ms, dice;
 static int64_t start_s;
 static struct party hub, node;
@@ -70,7 +76,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
         abort();
     supernode = make(&realm, "hub", CONF_ROLE_SUPERNODE | CONF_ROLE_RELAY | CONF_ROLE_GATEWAY);
     fellow = make(&realm, "other", CONF_ROLE_SUPERNODE);
-    berlin = make(&realm, "berlin", CONF_ROLE_GATEWAY);
+    third = make(&realm, "third", CONF_ROLE_SUPERNODE);
+    berlin = make(&realm, "berlin", CONF_ROLE_GATEWAY | CONF_ROLE_SUPERNODE);
     paris = make(&realm, "paris", CONF_ROLE_GATEWAY);
     realm_fini(&realm);
     start_s = time(NULL);
@@ -168,7 +175,8 @@ static const struct overlay_events events = {.on_offer = on_offer};
 static void open_party(struct party *party, const struct identity *identity, unsigned roles,
                        const char *address)
 {
-    struct core_settings settings = {.identity = identity, .roles = roles, .address = address};
+    struct core_settings settings = {
+        .identity = identity, .roles = roles, .address = address, .may_serve = true};
     struct core_io io = {.ctx = party,
                          .now_ms = io_now_ms,
                          .time_s = io_time_s,
@@ -181,7 +189,7 @@ static void open_party(struct party *party, const struct identity *identity, uns
                          .events = &events};
 
     *party = (struct party){.identity = identity};
-    if (!address)
+    if (!(roles & CONF_ROLE_SUPERNODE))
         settings.supernodes[settings.supernode_count++] = "hub.example:443";
     if (core_new(&settings, &io, &party->core) < 0)
         abort();
@@ -209,18 +217,61 @@ static void give(struct party *party, core_link link, Sallyport__Envelope *envel
     free(frame);
 }
 
+static struct statement statement_of(const char *address)
+{
+    struct statement statement = {
+        .sequence = 5, .issued_s = io_time_s(NULL), .lifetime_s = 600, .version = 2, .seats = 100};
+
+    strcpy(statement.address, address);
+    return statement;
+}
+
 static void greet(core_link link, const struct identity *identity, bool is_supernode)
 {
     Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
     Sallyport__Hello hello = SALLYPORT__HELLO__INIT;
+    struct statement statement = statement_of("other.example:443");
+    Sallyport__SignedMember member;
 
     core_on_link_up(hub.core, link, true, identity_certificate(identity), NULL);
-    hello.version = 1;
+    statement_sign(identity, &statement, &member);
+    hello.version = 2;
     hello.supernode = is_supernode;
+    hello.member = &member;
     hello.address = (char *)"other.example:443";
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_HELLO;
     envelope.hello = &hello;
     give(&hub, link, &envelope);
+    statement_signed_fini(&member);
+}
+
+/* By the fellow's link the hub hears of supernodes. */
+static void give_members(Sallyport__SignedMember *member, Sallyport__Down *down)
+{
+    Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
+    Sallyport__Members members = SALLYPORT__MEMBERS__INIT;
+
+    members.members = &member;
+    members.n_members = member ? 1 : 0;
+    members.downs = &down;
+    members.n_downs = down ? 1 : 0;
+    envelope.body_case = SALLYPORT__ENVELOPE__BODY_MEMBERS;
+    envelope.members = &members;
+    give(&hub, 0x80000003, &envelope);
+}
+
+/* The hub knows of one more supernode, and dials it. */
+static void tell_of_third(void)
+{
+    struct statement statement = statement_of("third.example:443");
+    Sallyport__SignedMember member;
+
+    statement_sign(third, &statement, &member);
+    give_members(&member, NULL);
+    statement_signed_fini(&member);
+    core_tick(hub.core);
+    if (hub.dialled)
+        core_on_link_up(hub.core, hub.dialled, false, identity_certificate(third), NULL);
 }
 
 static Sallyport__Envelope *last_sent(const struct party *party, int body)
@@ -248,12 +299,16 @@ static void open_node(void)
                                            .caller = "201",
                                            .codecs = {.codec = {CODEC_OPUS}, .count = 1}};
 
-    open_party(&node, berlin, CONF_ROLE_GATEWAY, NULL);
-    core_on_link_up(node.core, node.dialled, false, identity_certificate(supernode), NULL);
-    welcome.version = 1;
+    node.home = node.dialled;
+    core_on_link_up(node.core, node.home, false, identity_certificate(supernode), NULL);
+    welcome.version = 2;
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_WELCOME;
     envelope.welcome = &welcome;
-    give(&node, node.dialled, &envelope);
+    give(&node, node.home, &envelope);
+    core_reachable(node.core, true);
+    core_add_host(node.core, "other.example:443");
+    core_tick(node.core);
+    core_on_link_up(node.core, node.dialled, false, identity_certificate(fellow), NULL);
     if (core_call_new(node.core, &request, &call_events, &own_call, &own_call) < 0)
         abort();
 
@@ -270,7 +325,7 @@ static void open_node(void)
     sallyport__envelope__free_unpacked(asked, NULL);
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_FOUND;
     envelope.found = &found;
-    give(&node, node.dialled, &envelope);
+    give(&node, node.home, &envelope);
     record_signed_fini(&wire);
     memcpy(own_call_key, own_call->our_public, sizeof own_call_key);
     memcpy(own_call_id, own_call->name.call, sizeof own_call_id);
@@ -304,7 +359,7 @@ static void give_call(const struct identity *signer, const uint8_t *key, const u
     peer->is_up = true;
     call_letter_send(borrowed, &letter, NULL, NULL);
     if (sender.sent > 0)
-        core_on_frame(node.core, node.dialled, sender.frame[0], sender.bytes[0]);
+        core_on_frame(node.core, node.home, sender.frame[0], sender.bytes[0]);
     free(sender.frame[0]);
     free(peer);
     free(borrowed);
@@ -373,6 +428,53 @@ static void step_record(const uint8_t *data, size_t bytes)
     free(packed);
 }
 
+/* With a certificate, a time and a signature that are good. */
+static void step_member(const uint8_t *data, size_t bytes)
+{
+    static const char label[] = "sallyport member";
+    const struct certificate *own = identity_certificate(fellow);
+    uint8_t signature[IDENTITY_SIGNATURE_BYTES];
+    Sallyport__SignedMember wire = SALLYPORT__SIGNED_MEMBER__INIT;
+    Sallyport__Member *member = sallyport__member__unpack(NULL, bytes, data);
+
+    if (!member)
+        return;
+    ProtobufCBinaryData held = member->certificate;
+    member->certificate.data = (uint8_t *)own->der;
+    member->certificate.len = own->der_bytes;
+    member->issued_s = io_time_s(NULL);
+    uint8_t *packed = malloc(sizeof label + sallyport__member__get_packed_size(member));
+    memcpy(packed, label, sizeof label);
+    wire.member.data = packed + sizeof label;
+    wire.member.len = sallyport__member__pack(member, wire.member.data);
+    member->certificate = held;
+    sallyport__member__free_unpacked(member, NULL);
+    identity_sign(fellow, packed, sizeof label + wire.member.len, signature);
+    wire.signature.data = signature;
+    wire.signature.len = sizeof signature;
+    give_members(&wire, NULL);
+    free(packed);
+}
+
+/* Of the hub, the fellow or the third one, by the fellow or the third one. */
+static void step_down(const uint8_t *data, size_t bytes)
+{
+    const struct identity *const all[] = {supernode, fellow, third};
+    struct accusation accusation = {.sequence = 0};
+    Sallyport__Down wire;
+
+    if (bytes < 2)
+        return;
+    memcpy(accusation.node, identity_certificate(all[data[0] % 3])->node, sizeof accusation.node);
+    for (size_t i = 2; i < bytes && i < 10; i++)
+        accusation.sequence = accusation.sequence << 8 | data[i];
+    if (bytes == 2 && hub.core->members)
+        accusation.sequence = hub.core->members->self->sequence;
+    accusation_sign(data[1] & 1 ? fellow : third, &accusation);
+    accusation_encode(&wire, &accusation);
+    give_members(NULL, &wire);
+}
+
 static void step_time(const uint8_t *data, size_t bytes)
 {
     now_ms += bytes ? 40u * data[0] * data[0] : 1000;
@@ -393,7 +495,19 @@ static void run_step(unsigned step, const uint8_t *data, size_t bytes)
         core_on_frame(hub.core, 0x80000003, data, bytes);
         break;
     case STEP_UPSTREAM:
+        core_on_frame(node.core, node.home, data, bytes);
+        break;
+    case STEP_DIALLED:
         core_on_frame(node.core, node.dialled, data, bytes);
+        break;
+    case STEP_REACHED:
+        core_on_frame(hub.core, hub.dialled, data, bytes);
+        break;
+    case STEP_MEMBER:
+        step_member(data, bytes);
+        break;
+    case STEP_DOWN:
+        step_down(data, bytes);
         break;
     case STEP_OFFER:
     case STEP_REPLY:
@@ -415,11 +529,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     now_ms = 1000;
     dice = 1;
+    open_party(&node, berlin, CONF_ROLE_GATEWAY, "berlin.example:443");
+    now_ms = UP_MS;
     open_party(&hub, supernode, CONF_ROLE_SUPERNODE | CONF_ROLE_RELAY | CONF_ROLE_GATEWAY,
                "hub.example:443");
     core_on_link_up(hub.core, 0x80000001, true, identity_certificate(berlin), NULL);
     greet(0x80000002, paris, false);
     greet(0x80000003, fellow, true);
+    tell_of_third();
     open_node();
 
     for (int i = 0; i < STEPS_MAX && bytes >= 3; i++) {

@@ -7,6 +7,8 @@
 #include "overlay/core_internal.h"
 #include "tests/unit/overlay/realm_fixture.h"
 
+#include <errno.h>
+
 #define STAND_FRAMES 1024
 
 /* What a core did to the outside. */
@@ -25,6 +27,7 @@ struct stand {
         Sallyport__Envelope *envelope;
     } frame[STAND_FRAMES];
     int frames;
+    bool is_slow; /* nothing that is sent finds room */
     unsigned attached, detached, offers;
     struct overlay_call *offered;
 };
@@ -62,6 +65,8 @@ static int stand_send(void *ctx, core_link link, const uint8_t *frame, size_t by
 {
     struct stand *stand = ctx;
 
+    if (stand->is_slow)
+        return -ENOBUFS;
     if (stand->frames == STAND_FRAMES)
         abort();
     stand->frame[stand->frames].link = link;
