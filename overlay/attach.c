@@ -117,7 +117,7 @@ static struct host *choose_host(struct core *core, uint64_t now_ms)
 
     for (int i = 0; i < core->host_count; i++) {
         struct host *host = core->hosts[i];
-        if (!host_is_wanted(core, host) || host->next_ms > now_ms)
+        if (host->next_ms > now_ms || !host_is_wanted(core, host))
             continue;
         if (!best || doubts(host) < doubts(best)) {
             best = host;
@@ -136,7 +136,7 @@ static void set_next_step(struct core *core)
     if (dials_wanted(core) <= 0)
         return;
     for (int i = 0; i < core->host_count; i++)
-        if (host_is_wanted(core, core->hosts[i]) && core->hosts[i]->next_ms < next_ms)
+        if (core->hosts[i]->next_ms < next_ms && host_is_wanted(core, core->hosts[i]))
             next_ms = core->hosts[i]->next_ms;
     if (next_ms != UINT64_MAX)
         wake_at(core, next_ms);
