@@ -77,8 +77,11 @@ static ProtobufCMessageUnknownField unknown_fields[] = {
     {.tag = 201, .wire_type = PROTOBUF_C_WIRE_TYPE_VARINT, .len = 1, .data = unknown_data},
 };
 
+/* What is only handed on has them already. */
 static void add_unknown(ProtobufCMessage *message)
 {
+    if (message->n_unknown_fields > 0)
+        return;
     message->n_unknown_fields = 2;
     message->unknown_fields = unknown_fields;
 }
@@ -95,6 +98,8 @@ static void speak_three(Sallyport__Envelope *envelope)
 
 static void forget_unknown(ProtobufCMessage *message)
 {
+    if (message->unknown_fields != unknown_fields)
+        return;
     message->n_unknown_fields = 0;
     message->unknown_fields = NULL;
 }
