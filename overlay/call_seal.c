@@ -71,12 +71,20 @@ static uint8_t *pack_signed(struct core *core, const struct call_letter *letter,
 }
 
 /* Home, standby, home, …; and of the far end's homes first, second, second, first: one dead
- * supernode, whosever it is, costs one repetition. */
+ * supernode, whosever it is, costs one repetition. What something of the far end has come by is
+ * taken for the home. */
+static struct peer *choose_way(const struct core *core, const struct call_letter *letter)
+{
+    bool is_standby = core->upstream_count > 1 && core->upstream[1]->link == letter->heard_by;
+
+    return attach_upstream(core, letter->attempt + is_standby);
+}
+
 static int send_route(struct core *core, const struct call_letter *letter, Sallyport__Route *route,
                       core_link *upstream)
 {
     Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
-    struct peer *peer = attach_upstream(core, letter->attempt);
+    struct peer *peer = choose_way(core, letter);
     struct homes_wire via;
 
     if (!peer)
