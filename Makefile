@@ -4,7 +4,8 @@
 #   make demo    two sites and a supernode in network namespaces: a call you can read about
 #   make         build only          make bench   print the figures
 #   make lab     every two networks  make fuzz    fuzz each parser for FUZZ_SECONDS
-#   make sim-scale   what many nodes cost (SCALE="GATEWAYS SUPERNODES SEED")
+#   make sim     the overlay simulated: stories, thousands of random worlds, tables
+#   make sim-full    the tables at their largest     make sim-scale   SCALE="GATEWAYS SUPERNODES SEED"
 # Variables: V=1 (show commands), CC=clang, SAN=address,undefined or SAN=thread,
 #   WERROR=1, O=build folder.
 
@@ -97,6 +98,7 @@ $(UNIT) $(BENCH): $(O)/%: $(O)/%.o
 	$(link_test)
 SIM_SCALE = $(O)/tests/sim/scale
 SIM_TABLES = $(O)/tests/sim/tables
+SIM_RANDOM = $(O)/tests/sim/sim_random
 SIM_PROGRAMS = $(SIM) $(SIM_SCALE) $(SIM_TABLES)
 TABLES = $(patsubst %.c,$(O)/%.o,$(wildcard tests/sim/table_*.c))
 SIM_COMMON = $(patsubst %.c,$(O)/%.o,$(filter-out $(addprefix tests/sim/,scale.c tables.c) $(wildcard tests/sim/sim_*.c tests/sim/table_*.c),$(wildcard tests/sim/*.c)))
@@ -118,9 +120,19 @@ unit-%: $(O)/.test-packages
 unit-run-%:
 	$(Q)$(MAKE) --no-print-directory $(call unit_bin,$*)
 	$(Q)tests/run $(call unit_bin,$*)
-sim: $(O)/.test-packages
-	$(Q)$(MAKE) --no-print-directory $(SIM)
+# The stories, as in `make test`; thousands of random worlds; what a realm costs and bears, as tables.
+RANDOM_SEEDS ?= 3000
+sim: sim-stories
+	$(Q)$(SIM_RANDOM) $(RANDOM_SEEDS)
+	$(Q)$(SIM_TABLES)
+sim-stories: $(O)/.test-packages
+	$(Q)$(MAKE) --no-print-directory $(SIM) $(SIM_TABLES)
 	$(Q)tests/run $(SIM)
+	$(Q)said=$$($(SIM_TABLES) smoke 2>&1) || { echo "$$said"; exit 1; }
+# The tables at the largest sizes; about 20 minutes and 4 GB.
+sim-full: $(O)/.test-packages
+	$(Q)$(MAKE) --no-print-directory $(SIM_TABLES)
+	$(Q)$(SIM_TABLES) full
 # What many nodes cost, as a table; no test.
 SCALE ?=
 sim-scale: $(O)/.test-packages
@@ -152,8 +164,9 @@ test: $(O)/.test-packages
 	$(Q)O=$(O) tests/lab/run quick
 	$(Q)O=$(O) tests/lab/promises voice dies relay setup address --runs 1
 	$(Q)O=$(O) tests/lab/hubs two restart silent grow --runs 1
-test-built: $(O)/sallyport $(UNIT) $(SIM) tools
+test-built: $(O)/sallyport $(UNIT) $(SIM) $(SIM_TABLES) tools
 	$(Q)tests/run $(UNIT) $(SIM)
+	$(Q)said=$$($(SIM_TABLES) smoke 2>&1) || { echo "$$said"; exit 1; }
 # Those that start threads of their own.
 THREADED = $(call unit_bin,media) $(patsubst %,$(O)/tests/unit/overlay/test_%,overlay path path_tcp relay relay_udp revocation tls udp_port watch)
 test-threads: $(THREADED)
@@ -192,6 +205,6 @@ format-check:
 clean:
 	rm -rf build build-*
 
-.PHONY: all test test-built test-threads fuzz fuzz-build bench lab demo run deps format format-check clean sim sim-scale tools
+.PHONY: all test test-built test-threads fuzz fuzz-build bench lab demo run deps format format-check clean sim sim-stories sim-full sim-scale tools
 .SECONDARY:
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -119,6 +119,7 @@ struct overlay_call {
     uint32_t far_number;  /* all up to this one were processed */
     uint32_t acked;       /* what our last Ack said, and how often in a row */
     int ack_attempt;
+    core_link heard_by; /* the upstream that brought its last message; 0: none yet */
     TAILQ_HEAD(, call_out) out;
     int out_count;
     Sallyport__CallMessage *early[CALL_EARLY_MAX];
@@ -265,7 +266,8 @@ struct call_letter {
     const struct homes *homes;
     const uint8_t *message;
     size_t bytes;
-    int attempt; /* chooses the way */
+    int attempt;        /* chooses the way */
+    core_link heard_by; /* an upstream that something of the far end came by; 0: none */
 };
 /* Signs, seals and sends; the Route's id and the upstream used are written when not NULL.
  * -ENOTCONN: not attached. */
@@ -276,6 +278,7 @@ struct call_opened {
     Sallyport__SignedCall *outer;
     Sallyport__CallMessage *message;
     struct overlay_call *call; /* of the fresh key; NULL: it was sealed to our certificate */
+    core_link by;              /* the upstream that brought it */
 };
 int call_letter_open(struct core *core, const Sallyport__Route *route, struct call_opened *opened);
 void call_opened_fini(struct call_opened *opened);

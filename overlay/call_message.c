@@ -54,6 +54,7 @@ static int send_letter(struct overlay_call *call, const uint8_t *message, size_t
         .message = message,
         .bytes = bytes,
         .attempt = attempt,
+        .heard_by = call->heard_by,
     };
     struct call_route *route = core_alloc(sizeof *route);
     int error = call_letter_send(call->core, &letter, route->id, &route->upstream);
@@ -75,15 +76,31 @@ static void probe(struct overlay_call *call)
         peer_probe_if_quiet(call->core->upstream[i]);
 }
 
+/* After 0, 300, 600, 1200 ms … */
+static uint64_t pause_after(int attempt)
+{
+    int doublings = attempt < 1 ? 0 : attempt < 7 ? attempt - 1 : 6;
+    uint64_t pause_ms = (uint64_t)REPEAT_FIRST_MS << doublings;
+
+    return pause_ms < REPEAT_MAX_MS ? pause_ms : REPEAT_MAX_MS;
+}
+
+/* Two supernodes at either end make four ways. When repetitions do not help either, two are taken
+ * at once: all have been tried in both directions before a caller is told that nobody is there. An
+ * offer is large, and its Ack has a long way. */
 static void transmit(struct overlay_call *call, struct call_out *out)
 {
-    uint64_t pause_ms = (uint64_t)REPEAT_FIRST_MS << (out->attempt < 6 ? out->attempt : 6);
+    int single = out->kind == SALLYPORT__CALL_MESSAGE__BODY_OFFER ? 2 : 1;
+    bool is_double = out->attempt >= single && call->core->upstream_count > 1;
+    int way = out->attempt < single ? out->attempt : 2 * out->attempt - single;
     core_link upstream = 0;
-    int error = send_letter(call, out->data, out->bytes, out->attempt, out->number, &upstream);
+    int error = send_letter(call, out->data, out->bytes, way, out->number, &upstream);
 
     call_note_sent(call, out, error, upstream);
+    if (is_double)
+        (void)send_letter(call, out->data, out->bytes, way + 1, out->number, NULL);
+    out->next_ms = core_now(call->core) + pause_after(out->attempt);
     out->attempt++;
-    out->next_ms = core_now(call->core) + (pause_ms < REPEAT_MAX_MS ? pause_ms : REPEAT_MAX_MS);
     probe(call);
 }
 
@@ -268,6 +285,7 @@ static void receive(struct overlay_call *call, struct call_opened *opened)
 {
     const Sallyport__CallMessage *message = opened->message;
 
+    call->heard_by = opened->by;
     if (message->body_case == SALLYPORT__CALL_MESSAGE__BODY_ACK) {
         on_ack(call, message->ack->number);
     } else if (message->body_case == SALLYPORT__CALL_MESSAGE__BODY_END) {
@@ -308,6 +326,8 @@ static void on_certified(struct core *core, struct call_opened *opened)
         receive(call, opened);
     else
         call_on_stranger(core, &name, opened->message, signer);
+    if (!call && (call = call_find(core, &name)) != NULL)
+        call->heard_by = opened->by;
     free(signer);
 }
 
@@ -316,7 +336,6 @@ void call_on_route(struct core *core, struct peer *peer, const Sallyport__Envelo
     const Sallyport__Route *route = envelope->route;
     struct call_opened opened;
 
-    (void)peer;
     if (route->to.len != OVERLAY_NODE_ID_BYTES ||
         memcmp(route->to.data, core->self->node, OVERLAY_NODE_ID_BYTES) != 0) {
         core->malformed++;
@@ -329,6 +348,7 @@ void call_on_route(struct core *core, struct peer *peer, const Sallyport__Envelo
         core->malformed++;
         return;
     }
+    opened.by = peer->link;
     if (!opened.call)
         on_certified(core, &opened);
     else if (opened.call->far && call_letter_is_from(core, opened.outer, opened.call->far) &&

@@ -70,19 +70,26 @@ static uint8_t *pack_signed(struct core *core, const struct call_letter *letter,
     return data;
 }
 
-/* Home, standby, home, …; and of the far end's homes first, second, first, …: one dead supernode,
- * whosever it is, costs one repetition. Of ours a dead one is under suspicion by then and passed
- * over, so one at each end costs two. */
+/* Home, standby, home, …; and of the far end's homes first, second, second, first: one dead
+ * supernode, whosever it is, costs one repetition. What something of the far end has come by is
+ * taken for the home. */
+static struct peer *choose_way(const struct core *core, const struct call_letter *letter)
+{
+    bool is_standby = core->upstream_count > 1 && core->upstream[1]->link == letter->heard_by;
+
+    return attach_upstream(core, letter->attempt + is_standby);
+}
+
 static int send_route(struct core *core, const struct call_letter *letter, Sallyport__Route *route,
                       core_link *upstream)
 {
     Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
-    struct peer *peer = attach_upstream(core, letter->attempt);
+    struct peer *peer = choose_way(core, letter);
     struct homes_wire via;
 
     if (!peer)
         return -ENOTCONN;
-    homes_encode(&via, letter->homes, letter->attempt % 2);
+    homes_encode(&via, letter->homes, (letter->attempt + 1) / 2);
     route->via = via.list;
     route->n_via = via.count;
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_ROUTE;

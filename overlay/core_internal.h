@@ -287,11 +287,12 @@ struct lookup {
         bool is_open;
     } asked[4];
     int asked_count;
+    struct record_list found; /* true, so far */
     uint64_t end_ms;
     struct core_timer timer;
     UT_hash_handle hh;
 };
-/* Asks our supernodes; `name` is folded. */
+/* Asks our supernodes; `name` is folded. Fresh: all of them, and the newest records count. */
 void lookup_start(struct core *core, struct lookup *lookup, const char *name, bool is_fresh);
 void lookup_stop(struct lookup *lookup);
 void lookup_on_upstreams_changed(struct core *core);

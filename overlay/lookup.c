@@ -23,12 +23,16 @@ void lookup_stop(struct lookup *lookup)
     core_timer_stop(lookup->core, &lookup->timer);
     HASH_DEL(lookup->core->lookups, lookup);
     lookup->core = NULL;
+    record_list_fini(&lookup->found);
 }
 
-static void finish(struct lookup *lookup, int error, struct record_list *found)
+static void finish(struct lookup *lookup, int error)
 {
+    struct record_list found = lookup->found;
+
+    lookup->found.count = 0;
     lookup_stop(lookup);
-    lookup->done(lookup, error, found);
+    lookup->done(lookup, error, &found);
 }
 
 static bool ask(struct lookup *lookup, struct peer *peer)
@@ -73,21 +77,22 @@ static bool is_waiting(struct lookup *lookup)
     return waiting;
 }
 
-/* Nobody who was asked is still to answer: asks another one, or says that nothing was found. */
+/* Nobody who was asked is still to answer: asks another one, or says what was found, if anything.
+ */
 static void step(struct lookup *lookup)
 {
-    if (is_waiting(lookup) || ask_next(lookup))
-        return;
-    if (lookup->was_answered)
-        finish(lookup, 0, &(struct record_list){.count = 0});
+    if (lookup->found.count > 0 && !(lookup->is_fresh && is_waiting(lookup)))
+        finish(lookup, 0);
+    else if (!is_waiting(lookup) && !ask_next(lookup) && lookup->was_answered)
+        finish(lookup, 0);
 }
 
 static void on_timer(void *owner)
 {
     struct lookup *lookup = owner;
 
-    if (core_now(lookup->core) >= lookup->end_ms) {
-        finish(lookup, lookup->was_answered ? 0 : -ETIMEDOUT, &(struct record_list){.count = 0});
+    if (core_now(lookup->core) >= lookup->end_ms || lookup->found.count > 0) {
+        finish(lookup, lookup->was_answered ? 0 : -ETIMEDOUT);
         return;
     }
     ask_next(lookup);
@@ -104,12 +109,14 @@ void lookup_start(struct core *core, struct lookup *lookup, const char *name, bo
     lookup->was_answered = false;
     lookup->was_served = false;
     lookup->asked_count = 0;
+    lookup->found.count = 0;
     lookup->end_ms = now_ms + GIVE_UP_MS;
     strcpy(lookup->name, name);
     core_timer_init(&lookup->timer, on_timer, lookup);
     HASH_ADD(hh, core->lookups, request, sizeof lookup->request, lookup);
     core_timer_set(core, &lookup->timer, now_ms + SECOND_AFTER_MS);
-    ask_next(lookup);
+    while (ask_next(lookup) && is_fresh)
+        ; /* should one of them be wrong */
 }
 
 void lookup_on_upstreams_changed(struct core *core)
@@ -172,7 +179,6 @@ static void verify(struct lookup *lookup, const Sallyport__Found *answer, struct
 
 void lookup_on_found(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)
 {
-    struct record_list found = {.count = 0};
     struct lookup *lookup;
     bool was_asked = false;
 
@@ -193,9 +199,6 @@ void lookup_on_found(struct core *core, struct peer *peer, const Sallyport__Enve
     }
     lookup->was_answered |= !envelope->found->busy; /* else it did not look */
     lookup->was_served |= envelope->found->offline;
-    verify(lookup, envelope->found, &found);
-    if (found.count > 0)
-        finish(lookup, 0, &found);
-    else
-        step(lookup);
+    verify(lookup, envelope->found, &lookup->found);
+    step(lookup);
 }

@@ -14,9 +14,9 @@
 
 #define THIRD_AFTER_MS 250 /* a holder that is dead costs a call no more */
 #define ANSWER_MS 800
-#define QUERIES_MAX 4096
+#define QUERIES_MAX 16384
 /* Of one client, at once and per second. */
-#define CLIENT_QUERIES_MAX 512
+#define CLIENT_QUERIES_MAX 256
 #define CLIENT_LOOKUPS_PER_S 1000
 #define CLIENT_LOOKUPS_BURST 2000
 #define ASKED_MAX (KEYS_MAX * HOLDERS + 8)

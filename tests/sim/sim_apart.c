@@ -177,6 +177,37 @@ static int be_mute(struct sim_node *node, uint8_t *frame, size_t bytes, size_t r
     return sim_is_route(frame, bytes) ? 0 : (int)bytes;
 }
 
+/* One supernode is the home of the one and the standby of the other, and swallows what it is to
+ * carry: one of the four ways is left. */
+static void one_that_swallows_calls_is_passed_by(uint64_t seed)
+{
+    static const struct sim_faults swallows = {.lost = 1000};
+    struct scene scene;
+    struct world *world = &scene.world;
+
+    scene_open(&scene, seed);
+    struct sim_node *third = world_supernode(world, "three");
+    sim_node_knows(third, scene.one);
+    sim_node_start(third);
+    struct sim_node *rome = world_gateway(world, "rome");
+    sim_node_knows(rome, third);
+    sim_node_start(rome);
+    world_run(world, 5000);
+    sim_check(world, rome->core->upstream_count == 2);
+    struct sim_node *all[] = {scene.one, scene.two, third}, *from[] = {scene.berlin, rome};
+    for (int i = 0; i < 3; i++)
+        for (int k = 0; k < 2; k++) {
+            all[i]->faults = &swallows;
+            struct sim_call *call = scene_call(from[k], k ? "202@paris" : "202@rome");
+            world_run(world, 3000);
+            sim_check(world, call->answers == 1);
+            sim_call_end(call, CALL_NORMAL);
+            world_run(world, 12000);
+            all[i]->faults = NULL;
+        }
+    scene_close(&scene);
+}
+
 /* One of two gateways of a site hears the offer but cannot answer: the other one gets it, and the
  * first one stops ringing. */
 static void an_offer_is_taken_back(uint64_t seed)
@@ -208,6 +239,7 @@ int main(int argc, char **argv)
     scene_seeds(argc, argv, "dead", any_supernode_may_be_dead, 20);
     scene_seeds(argc, argv, "moved", an_end_finds_who_has_moved, 6);
     scene_seeds(argc, argv, "stale", a_stale_record_costs_a_moment_only, 4);
+    scene_seeds(argc, argv, "swallows", one_that_swallows_calls_is_passed_by, 12);
     scene_seeds(argc, argv, "take-back", an_offer_is_taken_back, 8);
     sim_identities_free();
     return 0;

@@ -39,7 +39,7 @@ static void home_vanishes(uint64_t seed, bool is_caller, enum loss loss)
     sim_check(&scene.world, overlay_call_answer(far->call, &media) == 0);
     world_run(&scene.world, 1500);
     sim_check(&scene.world, call->answers == 1);
-    world_run(&scene.world, 3000);
+    world_run(&scene.world, 6000);
     sim_check(&scene.world, scene.berlin->core->upstream_count == 1); /* found out by a probe */
     /* What goes on while the call is up does not end it. */
     world_run(&scene.world, 60000);

@@ -12,8 +12,9 @@ static const struct {
     void (*print)(const struct table_size *size);
 } tables[] = {
 
-    {"cost", table_cost},
-    {"day", table_day},
+    {"cost", table_cost},           {"day", table_day},
+    {"churn", table_churn},         {"split", table_split},
+    {"byzantine", table_byzantine},
 };
 #define TABLES ((int)(sizeof tables / sizeof tables[0]))
 
