@@ -8,7 +8,8 @@
  *   core.c       life, dispatch by table (body of Envelope x role), counters
  *   core_link.c  links: table, sending, keepalive; core_timer.c: deadlines
  *   event.c      what the gateway hears
- *   attach.c     node side: home and standby, hello, back-off; hosts.c: the supernodes known
+ *   attach.c     node side: dialling and greeting; upstream.c: home and standby
+ *   hosts.c      the supernodes known, and when they are dialled again
  *   serve.c      supernode side: welcome, clients; fellow.c: supernode to supernode
  *   seats.c      who is to be a supernode; retire.c: beginning to be one, ceasing to
  *   members.c    the supernodes of the realm: ring, ranking; member.c: what they say, signed

@@ -92,9 +92,9 @@ struct role {
     void (*on_gone)(struct core *core, struct peer *peer,
                     const char *why); /* peer is freed after */
 };
-extern const struct role role_dialled;  /* attach.c: we wait for its Welcome */
+extern const struct role role_dialled;  /* upstream.c: we wait for its Welcome */
 extern const struct role role_accepted; /* serve.c: we wait for its Hello */
-extern const struct role role_upstream; /* attach.c: our home or standby */
+extern const struct role role_upstream; /* upstream.c: our home or standby */
 extern const struct role role_client;   /* serve.c: a node that we are home or standby of */
 extern const struct role role_fellow;   /* fellow.c: supernode to supernode */
 
@@ -226,7 +226,8 @@ struct host_list {
 };
 void host_list_fill(struct core *core, struct host_list *list, const struct peer *except);
 
-/* ---- node side (attach.c, publish.c, lookup.c) -------------------------------------------------
+/* ---- node side (attach.c, upstream.c, publish.c, lookup.c)
+ * -------------------------------------------------
  */
 
 #define HOMES_WANTED 2  /* home and standby */
@@ -235,6 +236,9 @@ void host_list_fill(struct core *core, struct host_list *list, const struct peer
 void attach_open(struct core *core);
 /* Looks soon whether links are missing. */
 void attach_wake(struct core *core);
+void attach_wake_at(struct core *core, uint64_t at_ms);
+/* Nothing is wrong with it: no back-off. */
+void attach_close_surplus(struct peer *peer, const char *why);
 /* Dials for whoever needs it; the peer, or NULL when it must not be dialled now. */
 struct peer *attach_dial(struct core *core, struct host *host);
 struct peer *attach_dial_address(struct core *core, const char *address);
