@@ -163,7 +163,7 @@ test: $(O)/.test-packages
 	$(Q)O=$(SAN_O) tests/interop/run
 	$(Q)O=$(O) tests/lab/run quick
 	$(Q)O=$(O) tests/lab/promises voice dies relay setup address --runs 1
-	$(Q)O=$(O) tests/lab/hubs one two restart --runs 1
+	$(Q)O=$(O) tests/lab/hubs two restart silent grow --runs 1
 test-built: $(O)/sallyport $(UNIT) $(SIM) $(SIM_TABLES) tools
 	$(Q)tests/run $(UNIT) $(SIM)
 	$(Q)$(SIM_TABLES) smoke >/dev/null

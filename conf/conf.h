@@ -130,6 +130,7 @@ struct conf_overlay {
     unsigned roles; /* of enum conf_role */
     enum conf_serve serve;
     int seats;                   /* nodes that it holds as supernode; 0: default, as it serves */
+    int priority, weight;        /* among the gateways of our site: lower first; share of equals */
     bool udp;                    /* try UDP for media between nodes */
     uint16_t udp_port;           /* of worker 0, +1 per worker; 0: any */
     bool relay_only;             /* never show own addresses to peers */

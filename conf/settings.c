@@ -39,6 +39,8 @@ static const struct setting overlay[] = {
          .fallback = "gateway"),
     CONF("supernode", value_serve, overlay.serve, ),
     CONF("seats", value_int, overlay.seats, LIMITS(1, 1000000), ),
+    CONF("priority", value_int, overlay.priority, LIMITS(0, 65535), .fallback = "0"),
+    CONF("weight", value_int, overlay.weight, LIMITS(1, 65535), .fallback = "1"),
     CONF("udp", value_bool, overlay.udp, .fallback = "true"),
     CONF("udp_port", value_port, overlay.udp_port, .fallback = "any"),
     CONF("trust", value_sites, overlay, .list = true, .may_be_empty = true, .fallback = "*"),

@@ -6,8 +6,8 @@
  *     supernodes, seats, clients   those that live, and what they hold in all
  *     reserve     seats that would be left if the 30 % of them with the most seats went at once
  *     short       the reserve does not hold all clients: more nodes are invited to serve
- *     serving     whether this node serves, in words, beginning with "always", "invited",
- *                 "willing" or "no"
+ *     serving     whether this node serves, in words that begin with "always", "invited:",
+ *                 "retiring:", "willing:", "not yet:" or "no:"
  *     revocation  number of the newest revocation list that it knows
  *   nodes       the supernodes: home first, then by round trip; those that do not answer last
  *     address, node, site
@@ -84,11 +84,11 @@ static void fill(const json_t *node, struct row *row)
     fill_is(node, row->cell[IS]);
     for (int i = NODES; i < COLUMNS; i++)
         strcpy(row->cell[i], "-");
-    if (is_known(node, "seats")) {
+    if (is_known(node, "seats"))
         snprintf(row->cell[NODES], CELL_MAX, "%lld/%lld", command_number(node, "clients"),
                  command_number(node, "seats"));
+    if (is_known(node, "records"))
         snprintf(row->cell[RECORDS], CELL_MAX, "%lld", command_number(node, "records"));
-    }
     if (command_number(node, "share_per_mille") > 0)
         snprintf(row->cell[KEEPS], CELL_MAX, "%.1f %%",
                  (double)command_number(node, "share_per_mille") / 10);

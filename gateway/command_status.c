@@ -72,8 +72,9 @@ static void tell_overlay(const json_t *overlay)
                command_number(overlay, "clients"), command_number(overlay, "records"),
                command_number(overlay, "tunnels"));
     tell_relaying(json_object_get(overlay, "relaying"));
-    printf("refused    %lld connections, %lld malformed frames\n",
-           command_number(overlay, "refused"), command_number(overlay, "malformed"));
+    printf("refused    %lld connections, %lld malformed frames, %lld requests for overload\n",
+           command_number(overlay, "refused"), command_number(overlay, "malformed"),
+           command_number(overlay, "shed"));
 }
 
 static void tell_status(const json_t *status)

@@ -85,14 +85,14 @@ static json_t *report_overlay(const struct overlay *overlay)
     json_t *supernodes = json_array();
     overlay_each_supernode(overlay, add_supernode, supernodes);
     return json_pack(
-        "{s:s, s:s, s:o, s:b, s:o, s:o, s:I, s:i, s:i, s:i, s:i, s:o, s:I, s:I, s:I, s:o}", "node",
-        status.node, "site", status.site, "roles", roles_of(status.roles), "attached",
+        "{s:s, s:s, s:o, s:b, s:o, s:o, s:I, s:i, s:i, s:i, s:i, s:o, s:I, s:I, s:I, s:I, s:o}",
+        "node", status.node, "site", status.site, "roles", roles_of(status.roles), "attached",
         overlay_is_attached(overlay), "supernodes", supernodes, "reachability",
         report_reachability(overlay), "certificate_expires_at_s", (json_int_t)status.expires_s,
         "clients", (int)status.clients, "records", (int)status.records, "tunnels",
         (int)status.tunnels, "paths", (int)status.paths, "relaying", report_relaying(overlay),
-        "refused", (json_int_t)status.refused, "malformed", (json_int_t)status.malformed,
-        "revocation_list", (json_int_t)status.revocation, "last_error",
+        "refused", (json_int_t)status.refused, "malformed", (json_int_t)status.malformed, "shed",
+        (json_int_t)status.shed, "revocation_list", (json_int_t)status.revocation, "last_error",
         text_or_null(status.last_error));
 }
 

@@ -63,13 +63,13 @@ static json_t *report_node(const struct overlay_node *node)
         json_pack("{s:b, s:b, s:b, s:b, s:b, s:b, s:b}", "self", node->is_self, "home",
                   node->is_home, "standby", node->is_standby, "linked", node->is_linked, "down",
                   node->is_down, "leaving", node->is_leaving, "invited", node->is_invited);
-    json_t *figures =
-        json_pack("{s:o, s:o, s:o, s:o, s:I, s:o, s:o}", "version",
-                  number_or_null(node->version, 0), "seats", number_or_null(node->seats, 0),
-                  "clients", has_load ? json_integer(node->clients) : json_null(), "records",
-                  has_load ? json_integer(node->records) : json_null(), "share_per_mille",
-                  (json_int_t)node->share, "round_trip_us", number_or_null(node->round_trip_us, 0),
-                  "heard_ms", number_or_null(node->heard_ms, UINT64_MAX));
+    json_t *figures = json_pack(
+        "{s:o, s:o, s:o, s:o, s:I, s:o, s:o}", "version", number_or_null(node->version, 0), "seats",
+        number_or_null(node->seats, 0), "clients",
+        has_load ? json_integer(node->clients) : json_null(), "records",
+        node->share || node->records ? json_integer(node->records) : json_null(), "share_per_mille",
+        (json_int_t)node->share, "round_trip_us", number_or_null(node->round_trip_us, 0),
+        "heard_ms", number_or_null(node->heard_ms, UINT64_MAX));
     json_object_update(object, flags);
     json_object_update(object, figures);
     json_decref(flags);

@@ -235,9 +235,9 @@ void attach_connected(struct core *core, struct peer *peer)
         peer_close(peer, "its certificate does not grant the role supernode");
         return;
     }
-    hello.version = PROTOCOL_VERSION;
+    hello.version = core->version;
     hello.supernode = core->is_supernode && !peer->is_for_us;
-    peer->is_as_supernode = hello.supernode;
+    peer->is_for_us = !hello.supernode; /* we may begin to serve, or cease, before its Welcome */
     hello.relay = core->relays.is_offered;
     hello.calls = HASH_COUNT(core->calls->by_name);
     if (hello.supernode)
@@ -356,7 +356,7 @@ static void on_welcome(struct core *core, struct peer *peer, const Sallyport__En
         return;
     }
     peer->round_trip_us = (uint32_t)(1000 * (core_now(core) - peer->ping_number));
-    peer->version = welcome->version < PROTOCOL_VERSION ? welcome->version : PROTOCOL_VERSION;
+    peer->version = core_common_version(core, welcome->version);
     peer->seats = welcome->seats;
     peer->clients = welcome->clients;
     if (peer->host) {
@@ -366,13 +366,13 @@ static void on_welcome(struct core *core, struct peer *peer, const Sallyport__En
     host_learn_all(core, welcome->supernodes, welcome->n_supernodes);
     revocation_greeted(peer, welcome->revocation);
 
-    if (peer->is_as_supernode && core->is_supernode) {
+    if (core->is_supernode && !peer->is_for_us) {
         fellow_welcomed(core, peer, welcome);
         return;
     }
-    if (peer->is_as_supernode || (core->is_supernode && !peer->is_for_us)) {
-        close_surplus(peer, "greeted as what we are no more");
-        attach_wake(core);
+    if (peer->is_for_us == (core->is_supernode && !core->is_retiring)) {
+        pulse_linked(core, peer);
+        close_surplus(peer, peer->is_for_us ? "we serve ourselves now" : "we serve no more");
         return;
     }
     if (attach_has(core, peer->node)) {
@@ -460,6 +460,18 @@ void attach_lost(struct core *core, struct peer *peer, const char *why)
     host_failed(core, peer->host);
 }
 
+/* The last one is gone. What others did some time ago says nothing of now: those that took us
+ * before are tried again, once, and so are those that were told to live. */
+static void end_pauses(struct core *core)
+{
+    for (int i = 0; i < core->host_count; i++) {
+        struct host *host = core->hosts[i];
+        uint64_t soon_ms = core_now(core) + core_random(core, LOST_BOTH_SPREAD_MS);
+        if ((host->was_good || host->version) && host->next_ms > soon_ms + 1000)
+            host->next_ms = soon_ms;
+    }
+}
+
 static void on_upstream_gone(struct core *core, struct peer *peer, const char *why)
 {
     int kept = 0;
@@ -470,6 +482,8 @@ static void on_upstream_gone(struct core *core, struct peer *peer, const char *w
         if (core->upstream[i] != peer)
             core->upstream[kept++] = core->upstream[i];
     core->upstream_count = kept;
+    if (kept == 0)
+        end_pauses(core);
     upstreams_changed(
         core, core->last_error,
         core_random(core, attach_staying(core) == 0 ? LOST_BOTH_SPREAD_MS : LOST_ONE_SPREAD_MS));

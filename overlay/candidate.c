@@ -38,6 +38,7 @@ static int take_candidate(const Sallyport__Candidate *from, struct candidate *ca
         if (from->tunnel.len != CANDIDATE_TUNNEL_BYTES || from->ticket.len > CANDIDATE_TICKET_MAX)
             return -EINVAL;
         memcpy(candidate->tunnel, from->tunnel.data, CANDIDATE_TUNNEL_BYTES);
+        candidate->is_reserve = from->reserve;
         candidate->ticket_bytes = from->ticket.len;
         if (from->ticket.len > 0)
             memcpy(candidate->ticket, from->ticket.data, from->ticket.len);
@@ -103,6 +104,7 @@ int candidate_path_encode(const struct candidate_path *path, struct core_path *d
         if (from->kind == CANDIDATE_RELAY) {
             wires[i].tunnel.len = CANDIDATE_TUNNEL_BYTES;
             wires[i].tunnel.data = (uint8_t *)from->tunnel;
+            wires[i].reserve = from->is_reserve;
             wires[i].ticket.len = from->ticket_bytes;
             wires[i].ticket.data = (uint8_t *)from->ticket;
         }

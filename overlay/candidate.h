@@ -30,6 +30,7 @@ struct candidate {
     size_t ticket_bytes;
     uint8_t ticket[CANDIDATE_TICKET_MAX]; /* as the relay wants to see it */
     bool is_own;                          /* signed by us; never from the wire */
+    bool is_reserve;                      /* for when another relay is in trouble */
 };
 
 struct candidate_path {

@@ -10,7 +10,8 @@
 
 #define SEATS_DEFAULT 20000
 #define EXPIRE_EVERY_MS 30000
-#define LEAVE_MS 400 /* of ours, for our clients to attach elsewhere */
+#define SWEEP_EVERY_MS 1000 /* some names at a time */
+#define LEAVE_MS 400        /* of ours, for our clients to attach elsewhere */
 /* What one link may say; beyond it frames are dropped. A gateway that makes hundreds of calls a
  * second stays far below. */
 #define CLIENT_FRAMES_PER_S 10000
@@ -65,6 +66,11 @@ void core_timer_stop(struct core *core, struct core_timer *timer)
     core_timers_stop(&core->timers, timer);
 }
 
+unsigned core_common_version(const struct core *core, unsigned theirs)
+{
+    return theirs < core->version ? theirs : core->version;
+}
+
 uint64_t core_next_sequence(struct core *core)
 {
     uint64_t by_clock = (uint64_t)core->io.time_s(core->io.ctx) << 20;
@@ -94,9 +100,15 @@ static void expire(void *owner)
 {
     struct core *core = owner;
 
-    directory_expire(core->directory, core->io.time_s(core->io.ctx));
+    uint64_t now_ms = core_now(core);
+
+    if (now_ms >= core->expired_ms + EXPIRE_EVERY_MS) {
+        core->expired_ms = now_ms;
+        directory_expire(core->directory, core->io.time_s(core->io.ctx));
+    }
     registry_sweep(core);
-    core_timer_set(core, &core->expire_timer, core_now(core) + EXPIRE_EVERY_MS);
+    core_timer_set(core, &core->expire_timer,
+                   now_ms + (core->members ? SWEEP_EVERY_MS : EXPIRE_EVERY_MS));
 }
 
 static void learn_first_hosts(struct core *core, const struct core_settings *settings)
@@ -125,8 +137,11 @@ int core_new(const struct core_settings *settings, const struct core_io *io, str
     core->identity = settings->identity;
     core->self = identity_certificate(settings->identity);
     trust_init(&core->trust, core->identity);
+    core->version = settings->version ? settings->version : PROTOCOL_VERSION;
     core->roles = settings->roles;
     core->sequence = settings->sequence;
+    core->priority = settings->priority;
+    core->weight = settings->weight ? settings->weight : 1;
     if (settings->address)
         strcpy(core->address, settings->address);
     bool is_supernode = (core->roles & CONF_ROLE_SUPERNODE) && core->address[0];
@@ -307,12 +322,30 @@ void core_deliver(struct core *core)
     event_deliver(core);
 }
 
+void core_on_late(struct core *core, unsigned late_ms)
+{
+    /* soon noticed, slowly forgotten */
+    core->late_ms -= core->late_ms / 8;
+    if (late_ms > core->late_ms)
+        core->late_ms = late_ms;
+}
+
+bool core_sheds(struct core *core, unsigned late_ms)
+{
+    if (core->late_ms < late_ms)
+        return false;
+    core->shed++;
+    return true;
+}
+
 void core_probe(struct core *core)
 {
     struct peer *peer;
 
-    for (peer = core->peers; peer; peer = peer->hh.next)
-        if (peer->is_ready && peer->is_dialled)
+    for (int i = 0; i < core->upstream_count; i++)
+        peer_probe_in_trouble(core->upstream[i]);
+    for (peer = core->fellows; peer; peer = peer->hh_node.next)
+        if (peer->is_dialled)
             peer_probe_in_trouble(peer);
 }
 
@@ -349,28 +382,39 @@ void core_status(const struct core *core, struct overlay_status *status)
     status->clients = core->client_count;
     status->records = directory_count(core->directory);
     status->malformed = core->malformed;
+    status->shed = core->shed;
     status->revocation = identity_list(core->identity).number;
     snprintf(status->last_error, sizeof status->last_error, "%s",
              core_is_attached(core) ? "" : core->last_error);
+}
+
+static void describe(const struct core *core, const struct peer *peer,
+                     struct overlay_supernode *supernode)
+{
+    *supernode = (struct overlay_supernode){
+        .site = peer->site,
+        .is_home = core->upstream_count > 0 && core->upstream[0] == peer,
+        .is_fellow = peer->role == &role_fellow,
+        .round_trip_us = peer->round_trip_us,
+        .revocation = peer->revocation.held,
+        .since_ms = core_now(core) - peer->since_ms,
+    };
+    snprintf(supernode->address, sizeof supernode->address, "%s", peer->address);
+    format_node(peer->node, supernode->node);
 }
 
 void core_each_supernode(const struct core *core,
                          void (*each)(void *ctx, const struct overlay_supernode *supernode),
                          void *ctx)
 {
-    for (const struct peer *peer = core->peers; peer; peer = peer->hh.next) {
-        if (!peer->is_ready || (peer->role != &role_upstream && peer->role != &role_fellow))
-            continue;
-        struct overlay_supernode supernode = {
-            .site = peer->site,
-            .is_home = core->upstream_count > 0 && core->upstream[0] == peer,
-            .is_fellow = peer->role == &role_fellow,
-            .round_trip_us = peer->round_trip_us,
-            .revocation = peer->revocation.held,
-            .since_ms = core_now(core) - peer->since_ms,
-        };
-        snprintf(supernode.address, sizeof supernode.address, "%s", peer->address);
-        format_node(peer->node, supernode.node);
+    struct overlay_supernode supernode;
+
+    for (int i = 0; i < core->upstream_count; i++) {
+        describe(core, core->upstream[i], &supernode);
+        each(ctx, &supernode);
+    }
+    for (const struct peer *peer = core->fellows; peer; peer = peer->hh_node.next) {
+        describe(core, peer, &supernode);
         each(ctx, &supernode);
     }
 }

@@ -14,6 +14,7 @@
  *   members.c    the supernodes of the realm: ring, ranking; member.c: what they say, signed
  *   gossip.c     what is told of them; pulse.c: who is watched, which links there are
  *   trust.c      certificates that were found good just now
+ *   signed.c     messages under a signature
  *   record.c     records: made, signed, verified; directory.c: kept
  *   publish.c    our names kept published; lookup.c: the asker's side
  *   registry.c   what clients publish; spread.c: at its holders
@@ -119,6 +120,8 @@ struct core_settings {
     bool may_serve; /* without the role supernode in `roles`: when the realm needs and invites us */
     uint64_t plenty_for_ms; /* one that was invited retires when it was not needed for so long; 0:
                                10 minutes */
+    unsigned priority, weight; /* of our records, among those of the same site; weight 0: 1 */
+    unsigned version; /* of the protocol, at most; 0: the newest. Tests mix old and new nodes. */
     /* Our records start above this: (seconds << 20 | microseconds) of the wall clock, so that a
      * node restarted within a second is newer than its own withdrawal. 0: whole seconds will do. */
     uint64_t sequence;
@@ -142,6 +145,9 @@ void core_on_link_down(struct core *core, core_link link, const char *why);
 void core_tick(struct core *core);
 /* Delivers queued events to the gateway. */
 void core_deliver(struct core *core);
+/* The loop was so late just now: what costs least is shed first. New nodes without calls are sent
+ * elsewhere, then look-ups are refused (the asker has another supernode); calls never are. */
+void core_on_late(struct core *core, unsigned late_ms);
 /* Something is wrong around us: do our supernodes still answer? Told at once instead of at the next
  * keepalive. */
 void core_probe(struct core *core);

@@ -52,17 +52,26 @@ uint64_t core_now(const struct core *core);
 uint64_t core_random(struct core *core, uint64_t below);
 void core_timer_set(struct core *core, struct core_timer *timer, uint64_t at_ms);
 void core_timer_stop(struct core *core, struct core_timer *timer);
+/* The version that both speak. */
+unsigned core_common_version(const struct core *core, unsigned theirs);
 /* For our next record or statement: above all before, also before a restart, as long as the clock
  * does not go back. */
 uint64_t core_next_sequence(struct core *core);
 
+/* Overload: is what is worth so little to be shed? Counted when it is. */
+#define LATE_NEWCOMERS_MS 150
+#define LATE_LOOKUPS_MS 400
+bool core_sheds(struct core *core, unsigned late_ms);
+
 /* Complaints about others: one line per cause and minute. */
 enum complaint {
     COMPLAINT_RECORD,
+    COMPLAINT_PUBLISHED,
     COMPLAINT_LETTER,
     COMPLAINT_OFFER,
     COMPLAINT_LINK,
     COMPLAINT_MEMBER,
+    COMPLAINT_GOSSIP,
     COMPLAINT_LOOKUP,
     COMPLAINT_LIST,
     COMPLAINTS
@@ -102,12 +111,11 @@ STAILQ_HEAD(waiting_frames, waiting_frame);
 struct peer {
     core_link link;
     const struct role *role;
-    bool is_dialled;      /* by us */
-    bool is_up;           /* frames can be sent */
-    bool is_ready;        /* Hello and Welcome are through */
-    bool is_for_us;       /* dialled as a client, although we are a supernode */
-    bool is_as_supernode; /* what our Hello said that we are */
-    bool is_leaving;      /* it said goodbye, but stays until leave_ms */
+    bool is_dialled; /* by us */
+    bool is_up;      /* frames can be sent */
+    bool is_ready;   /* Hello and Welcome are through */
+    bool is_for_us;  /* dialled as a client */
+    bool is_leaving; /* it said goodbye, but stays until leave_ms */
     uint64_t leave_ms;
     unsigned version;        /* of the protocol that both speak; once ready */
     bool is_willing;         /* a client that would serve */
@@ -122,13 +130,14 @@ struct peer {
     struct sockaddr_storage seen;   /* where the link comes from or goes to; family 0: not known */
     uint64_t dial_back_ms;          /* when it was last tried */
     uint64_t since_ms, heard_ms, said_ms;
+    uint64_t news_ms; /* when an upstream was asked, or a client told, which supernodes there are */
     uint64_t ping_ms; /* when the unanswered Ping was sent; 0: none */
     uint64_t pong_until_ms;
     uint64_t ping_number;
     uint32_t round_trip_us;
-    struct core_timer timer;                                 /* greeting, keepalive, silence */
-    struct bucket frames, records, tellings, heard, lookups; /* rates */
-    unsigned queries;                                        /* of it, that are open */
+    struct core_timer timer; /* greeting, keepalive, silence */
+    struct bucket frames, records, tellings, heard, compared, lookups, corrections; /* rates */
+    unsigned queries;              /* of it, that are open */
     uint64_t used_ms;              /* when something was last sent on it by fellow_send */
     struct member *member;         /* that is being dialled */
     struct waiting_frames waiting; /* until it is ready */
@@ -293,9 +302,14 @@ void lookup_on_found(struct core *core, struct peer *peer, const Sallyport__Enve
 
 /* A link came in: its Hello is awaited, unless we are no supernode. */
 void serve_accepted(struct core *core, struct peer *peer);
+void serve_open(struct core *core);
 void serve_welcome(struct core *core, struct peer *peer);
+/* There is one more supernode: the clients hear of it, some at a time, by a Welcome. */
+void serve_news(struct core *core);
 /* Says goodbye with alternatives; the link stays to be closed. */
 void serve_goodbye(struct peer *peer, const char *reason);
+/* Says so to it and to the log, closes the link. */
+void serve_refuse(struct peer *peer, const char *reason);
 /* A client is to attach elsewhere, in its own time. */
 void serve_move(struct peer *client, unsigned grace_ms, const char *reason);
 /* Another supernode greeted us (true: kept), or welcomed us. */
@@ -314,7 +328,7 @@ void registry_on_publish(struct core *core, struct peer *peer, const Sallyport__
 void registry_on_published(struct core *core, struct peer *peer,
                            const Sallyport__Envelope *envelope);
 void registry_on_fellow_ready(struct core *core, struct peer *fellow);
-/* Drops what others hold now. */
+/* Drops what others hold now, of the next names. */
 void registry_sweep(struct core *core);
 void query_on_lookup(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
 void query_on_found(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope);
@@ -364,6 +378,7 @@ struct core {
     const struct identity *identity;
     const struct certificate *self;
     struct trust trust;
+    unsigned version; /* of the protocol, that we speak */
     unsigned roles;
     bool is_supernode; /* now */
     bool is_invited;   /* serves only while the realm needs it */
@@ -371,7 +386,8 @@ struct core {
     bool is_leaving;
     char address[ADDRESS_TEXT_MAX]; /* "": we do not listen */
     unsigned seats, client_count;
-    uint64_t malformed;
+    uint64_t malformed, shed;
+    unsigned late_ms; /* of the loop, lately */
     struct log_limit complaints[COMPLAINTS];
 
     struct core_timers timers;
@@ -395,14 +411,20 @@ struct core {
     char last_error[128];
 
     struct core_timer publish_timer;
+    unsigned priority, weight; /* of our records */
     uint64_t sequence;
+    struct bucket corrections; /* of it, by our supernodes */
     uint32_t next_request, dial_back_request;
     struct lookup *lookups;
 
     struct directory *directory;
     struct core_timer expire_timer;
+    uint64_t expired_ms;
     struct members *members;            /* NULL: we do not serve */
     struct core_timer spread_timer;     /* of records */
+    uint64_t spread_by_ms;              /* at the latest; 0: nothing has changed */
+    struct core_timer news_timer;       /* of serve_news */
+    uint64_t news_ms;                   /* when there was some */
     struct core_timer revocation_timer; /* of the revocation list */
     struct query *queries;
     unsigned query_count;

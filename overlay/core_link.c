@@ -19,6 +19,7 @@
 #define SUSPECT_AFTER_MS 250
 
 #define QUIET_MS 100
+#define NEWS_EVERY_MS 600000
 
 #define LOCAL_NODE_SIDE 1
 #define LOCAL_SUPERNODE_SIDE 2
@@ -204,6 +205,15 @@ bool peer_is_suspect(const struct peer *peer)
     return peer->ping_ms && core_now(peer->core) > peer->ping_ms + SUSPECT_AFTER_MS;
 }
 
+/* Which supernodes there are changes: a client asks its own now and then. */
+static bool wants_news(struct peer *peer, uint64_t now_ms)
+{
+    if (peer->role != &role_upstream || now_ms < peer->news_ms + NEWS_EVERY_MS)
+        return false;
+    peer->news_ms = now_ms;
+    return true;
+}
+
 static void on_ready_timer(struct peer *peer, uint64_t now_ms)
 {
     if (peer->ping_ms) {
@@ -213,7 +223,7 @@ static void on_ready_timer(struct peer *peer, uint64_t now_ms)
             core_timer_set(peer->core, &peer->timer, peer->pong_until_ms);
     } else if (peer->is_dialled) {
         if (now_ms >= idle_since(peer) + IDLE_MIN_MS)
-            peer_probe(peer);
+            peer_ping(peer, wants_news(peer, now_ms));
         else
             core_timer_set(peer->core, &peer->timer, next_idle(peer));
     } else if (now_ms >= peer->heard_ms + SILENCE_MAX_MS) {

@@ -181,26 +181,39 @@ void core_each_node(const struct core *core,
     }
 }
 
+struct sum {
+    unsigned *each; /* seats */
+    unsigned supernodes, clients, room;
+};
+
 static void count(void *ctx, const struct overlay_node *node)
 {
-    struct overlay_realm *realm = ctx;
+    struct sum *sum = ctx;
 
-    if (node->is_down)
+    if (node->is_down || sum->supernodes == sum->room)
         return;
-    realm->supernodes++;
-    realm->seats += node->seats;
-    realm->clients += node->clients;
+    sum->each[sum->supernodes++] = node->seats;
+    sum->clients += node->clients;
+}
+
+/* As far as its supernodes have told. */
+static struct realm_seats seats_of_client(const struct core *core)
+{
+    struct sum sum = {.room = (unsigned)(core->upstream_count + core->host_count)};
+
+    sum.each = core_alloc((sum.room + 1) * sizeof *sum.each);
+    core_each_node(core, count, &sum);
+    struct realm_seats seats = seats_judge(sum.each, sum.supernodes, sum.clients);
+    free(sum.each);
+    return seats;
 }
 
 void core_realm_state(const struct core *core, struct overlay_realm *realm)
 {
+    struct realm_seats seats = core->members ? seats_of_realm(core, NULL) : seats_of_client(core);
+
     realm->serving = seats_serving_text(core);
     realm->revocation = identity_list(core->identity).number;
-    if (!core->members) {
-        core_each_node(core, count, realm);
-        return;
-    }
-    struct realm_seats seats = seats_of_realm(core, NULL);
     realm->supernodes = seats.supernodes;
     realm->seats = seats.seats;
     realm->clients = seats.clients;

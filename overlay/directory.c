@@ -36,7 +36,7 @@ struct directory {
     struct name *names;
     struct owner *owners;
     unsigned count, withdrawn;
-    struct name *walked; /* the next one of a walk; NULL: the first */
+    struct name *walked, *swept; /* the next ones of a walk, of a sweep; NULL: the first */
 };
 
 static void *allocate(size_t bytes)
@@ -74,6 +74,8 @@ static void name_free_if_empty(struct directory *directory, struct name *name)
         return;
     if (directory->walked == name)
         directory->walked = name->hh.next;
+    if (directory->swept == name)
+        directory->swept = name->hh.next;
     HASH_DEL(directory->names, name);
     free(name);
 }
@@ -322,13 +324,13 @@ void directory_walk_anew(struct directory *directory)
     directory->walked = NULL;
 }
 
-void directory_sweep(struct directory *directory,
+void directory_sweep(struct directory *directory, int names,
                      bool (*is_kept)(void *ctx, const char *name, const uint8_t *node), void *ctx)
 {
-    struct name *name, *after;
+    struct name *name = directory->swept ? directory->swept : directory->names, *after;
 
-    HASH_ITER(hh, directory->names, name, after)
-    {
+    for (; name && names > 0; names--, name = after) {
+        after = name->hh.next;
         for (struct entry *entry = LIST_FIRST(&name->entries), *next; entry; entry = next) {
             next = LIST_NEXT(entry, next);
             if (!is_kept(ctx, name->name, entry->owner->node))
@@ -336,6 +338,7 @@ void directory_sweep(struct directory *directory,
         }
         name_free_if_empty(directory, name);
     }
+    directory->swept = name;
 }
 
 bool directory_holds(const struct directory *directory, const char *key,

@@ -59,8 +59,8 @@ bool directory_walk(struct directory *directory, int64_t now_s, int names,
                     bool (*each)(void *ctx, const struct directory_answer *answer), void *ctx);
 /* From the beginning next time. */
 void directory_walk_anew(struct directory *directory);
-/* Forgets the names that nobody is to find here any more. */
-void directory_sweep(struct directory *directory,
+/* Forgets what nobody is to find here any more, of the next so many names. */
+void directory_sweep(struct directory *directory, int names,
                      bool (*is_kept)(void *ctx, const char *name, const uint8_t *node), void *ctx);
 
 /* Drops all records of revoked certificates. */

@@ -22,9 +22,9 @@
 #define DOOR_FAILED_PER_HOST_MAX 100 /* and one more each 600 ms */
 #define DOOR_HOSTS_MAX 8192          /* remembered */
 
-#define DOOR_PER_S 1000   /* handshakes begun; about half of a core (tests/bench/bench_clients) */
-#define DOOR_PER_S_MIN 50 /* even then */
-#define DOOR_BURST 64
+#define DOOR_PER_S 600     /* handshakes begun; about half of a core (tests/bench/bench_clients) */
+#define DOOR_PER_S_MIN 100 /* even then */
+#define DOOR_BURST 32
 #define DOOR_LATE_MS 100 /* the loop is late */
 
 struct door;

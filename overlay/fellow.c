@@ -59,24 +59,16 @@ static void send_waiting(struct core *core, struct peer *peer, struct peer *to)
 
 static void add(struct core *core, struct peer *peer)
 {
-    if (peer->member)
-        peer->member->dialling = NULL;
-    peer->member = NULL;
+    pulse_linked(core, peer);
     peer_ready(peer, &role_fellow);
     HASH_ADD_KEYPTR(hh_node, core->fellows, peer->node, OVERLAY_NODE_ID_BYTES, peer);
     log_info(LOG_OVERLAY, NULL, "linked to fellow supernode %s (%s)", peer->address, peer->site);
-    pulse_linked(core, peer);
     send_waiting(core, peer, peer);
     if (peer->version >= 2)
         gossip_compare(core, peer);
     registry_on_fellow_ready(core, peer);
     relays_on_ready(core, peer);
     attach_wake(core);
-}
-
-static unsigned common_version(unsigned theirs)
-{
-    return theirs < PROTOCOL_VERSION ? theirs : PROTOCOL_VERSION;
 }
 
 static void learn_address(struct core *core, struct peer *peer, const char *address)
@@ -94,8 +86,7 @@ static void learn_address(struct core *core, struct peer *peer, const char *addr
 void fellow_accept(struct core *core, struct peer *peer, const Sallyport__Hello *hello)
 {
     if (!(peer->roles_granted & CONF_ROLE_SUPERNODE)) {
-        serve_goodbye(peer, "its certificate does not grant the role supernode");
-        peer_close(peer, "its certificate does not grant the role supernode");
+        serve_refuse(peer, "its certificate does not grant the role supernode");
         return;
     }
     gossip_hear(core, peer, hello->member);
@@ -104,7 +95,7 @@ void fellow_accept(struct core *core, struct peer *peer, const Sallyport__Hello 
         peer_close(peer, "linked already");
         return;
     }
-    peer->version = common_version(hello->version);
+    peer->version = core_common_version(core, hello->version);
     learn_address(core, peer, hello->address);
     serve_welcome(core, peer);
     add(core, peer);
@@ -113,15 +104,12 @@ void fellow_accept(struct core *core, struct peer *peer, const Sallyport__Hello 
 void fellow_welcomed(struct core *core, struct peer *peer, const Sallyport__Welcome *welcome)
 {
     gossip_hear(core, peer, welcome->member);
-    peer->version = common_version(welcome->version);
     if (take_place(core, peer)) {
         add(core, peer);
         return;
     }
     send_waiting(core, peer, find(core, peer->node));
-    if (peer->member)
-        peer->member->dialling = NULL; /* it did not fail */
-    peer->member = NULL;
+    pulse_linked(core, peer);
     peer_close(peer, "linked already");
 }
 

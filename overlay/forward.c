@@ -94,6 +94,21 @@ static uint8_t *put(uint8_t *at, ProtobufCBinaryData *to, const ProtobufCBinaryD
     return at + from->len;
 }
 
+/* Those that are known to be down come last. */
+static void sort_via(struct core *core, struct homes *via)
+{
+    struct homes sorted = {.count = 0};
+
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < via->count; i++) {
+            const struct member *member =
+                via->home[i].has_node ? members_find(core, via->home[i].node) : NULL;
+            if ((member && member->is_down) == (pass == 1))
+                sorted.home[sorted.count++] = via->home[i];
+        }
+    *via = sorted;
+}
+
 static struct passage *passage_new(struct core *core, struct peer *client,
                                    const Sallyport__Route *route)
 {
@@ -106,6 +121,7 @@ static struct passage *passage_new(struct core *core, struct peer *client,
     memcpy(passage->client_id, route->id.data, ROUTE_ID_BYTES);
     passage->client = client->link;
     homes_decode(&passage->via, route->via, route->n_via);
+    sort_via(core, &passage->via);
     passage->end_ms = core_now(core) + PASSAGE_MS;
     sallyport__route__init(&passage->route);
     passage->route.id.data = passage->id;

@@ -8,7 +8,7 @@ struct found_entry {
     TAILQ_ENTRY(found_entry) next;
     UT_hash_handle hh;
     uint64_t end_ms;
-    size_t count;
+    size_t count, bytes;
     Sallyport__SignedRecord *record, **list;
     char name[];
 };
@@ -17,6 +17,7 @@ static void entry_free(struct found_cache *cache, struct found_entry *entry)
 {
     TAILQ_REMOVE(&cache->oldest_first, entry, next);
     HASH_DELETE(hh, cache->by_name, entry);
+    cache->bytes -= entry->bytes;
     for (size_t i = 0; i < entry->count; i++)
         free(entry->record[i].record.data);
     free(entry->record);
@@ -69,13 +70,15 @@ void found_cache_put(struct found_cache *cache, const char *name,
     entry->end_ms = now_ms + FOUND_CACHE_MS;
     while (entry->count < count && copy(&entry->record[entry->count], records[entry->count]) == 0) {
         entry->list[entry->count] = &entry->record[entry->count];
+        entry->bytes += records[entry->count]->record.len + records[entry->count]->signature.len;
         entry->count++;
     }
     if (!cache->by_name)
         TAILQ_INIT(&cache->oldest_first);
     HASH_ADD_STR(cache->by_name, name, entry);
     TAILQ_INSERT_TAIL(&cache->oldest_first, entry, next);
-    if (HASH_COUNT(cache->by_name) > FOUND_CACHE_MAX)
+    cache->bytes += entry->bytes;
+    while (HASH_COUNT(cache->by_name) > FOUND_CACHE_MAX || cache->bytes > FOUND_CACHE_BYTES_MAX)
         entry_free(cache, TAILQ_FIRST(&cache->oldest_first));
 }
 

@@ -12,12 +12,14 @@
 #include <sys/queue.h>
 
 #define FOUND_CACHE_MAX 8192
+#define FOUND_CACHE_BYTES_MAX (16u << 20) /* of records */
 #define FOUND_CACHE_MS 60000
 
 /* Zero-initialised it is empty. */
 struct found_entry;
 struct found_cache {
     struct found_entry *by_name;
+    size_t bytes;
     TAILQ_HEAD(found_queue, found_entry) oldest_first;
 };
 /* Copies; an older entry of that name goes. */

@@ -6,11 +6,16 @@
 #include <string.h>
 
 #define FLUSH_MS 20
-#define AT_ONCE 40 /* statements in a frame */
+#define AT_ONCE 40 /* statements in a frame, if they fit */
+#define BATCH_BYTES_MAX (FRAME_BYTES_MAX - 512)
+#define DOWN_BYTES 128 /* on the wire, or less */
+#define EXTRA_BYTES 80 /* of a statement: its signature, tags and lengths */
+#define KNOWN_MAX 1800 /* fit into a frame */
 /* A newcomer hears of so many at once, of the others when it is compared again. */
 #define ANSWER_MAX 600
 /* Our own statement: when something in it has changed, when it is refuted, and in any case. */
 #define SAY_SOON_MS 1000
+#define SAY_AGAIN_MS 200
 #define SAY_PAUSE_MS 5000
 #define SAY_EVERY_MS 60000
 #define SAY_EVERY_PER_MEMBER_MS 300
@@ -18,6 +23,9 @@
 /* What one link may tell; beyond it statements are dropped and come with the next comparison. */
 #define HEARD_PER_S 500
 #define HEARD_BURST 4000
+/* Comparisons that one link may ask for: an answer is long. */
+#define COMPARED_PER_S 1
+#define COMPARED_BURST 5
 /* We accuse one that lives again after so long, doubled each time. */
 #define WRONGLY_FIRST_MS 5000
 #define WRONGLY_MAX_DOUBLINGS 6
@@ -29,7 +37,7 @@
 struct batch {
     Sallyport__SignedMember member[AT_ONCE], *members[AT_ONCE];
     Sallyport__Down down[AT_ONCE], *downs[AT_ONCE];
-    size_t member_count, down_count;
+    size_t member_count, down_count, bytes;
 };
 
 static void wire_of(const struct member *member, Sallyport__SignedMember *wire)
@@ -47,16 +55,21 @@ static void batch_add(struct batch *batch, const struct member *member)
         accusation_encode(&batch->down[batch->down_count], &member->down);
         batch->downs[batch->down_count] = &batch->down[batch->down_count];
         batch->down_count++;
+        batch->bytes += DOWN_BYTES;
     } else {
         wire_of(member, &batch->member[batch->member_count]);
         batch->members[batch->member_count] = &batch->member[batch->member_count];
         batch->member_count++;
+        batch->bytes += member->bytes + EXTRA_BYTES;
     }
 }
 
-static bool batch_is_full(const struct batch *batch)
+static bool batch_has_room(const struct batch *batch, const struct member *member)
 {
-    return batch->member_count == AT_ONCE || batch->down_count == AT_ONCE;
+    size_t bytes = member->is_down ? DOWN_BYTES : member->bytes + EXTRA_BYTES;
+
+    return batch->member_count < AT_ONCE && batch->down_count < AT_ONCE &&
+           batch->bytes + bytes <= BATCH_BYTES_MAX;
 }
 
 static void batch_send(struct batch *batch, struct peer *const *to, int count)
@@ -72,7 +85,7 @@ static void batch_send(struct batch *batch, struct peer *const *to, int count)
     envelope.members = &members;
     for (int i = 0; i < count && batch->member_count + batch->down_count > 0; i++)
         peer_send(to[i], &envelope);
-    batch->member_count = batch->down_count = 0;
+    batch->member_count = batch->down_count = batch->bytes = 0;
 }
 
 static struct peer *find_link(const struct core *core, const struct member *member)
@@ -121,9 +134,9 @@ static void on_flush(void *owner)
         if (member->is_down_news && (accused = find_link(core, member)) != NULL)
             tell_accused(member, accused);
         member->is_news = member->is_down_news = false;
-        batch_add(batch, member);
-        if (batch_is_full(batch))
+        if (!batch_has_room(batch, member))
             batch_send(batch, to, count);
+        batch_add(batch, member);
     }
     batch_send(batch, to, count);
     free(batch);
@@ -152,7 +165,7 @@ static void on_say(void *owner)
         .instance = core->members->instance,
         .issued_s = core->io.time_s(core->io.ctx),
         .lifetime_s = (uint32_t)(4 * every_ms / 1000),
-        .version = PROTOCOL_VERSION,
+        .version = core->version,
         .seats = core->seats,
         .clients = core->client_count,
         .willing = seats_willing(core),
@@ -179,22 +192,21 @@ static void on_say(void *owner)
 void gossip_say(struct core *core, bool is_urgent)
 {
     struct members *members = core->members;
-    uint64_t now_ms = core_now(core), at_ms = now_ms;
+    uint64_t now_ms = core_now(core), at_ms;
 
     if (!members)
         return;
-    if (!is_urgent) {
-        at_ms = now_ms + SAY_SOON_MS;
-        if (at_ms < members->said_ms + SAY_PAUSE_MS)
-            at_ms = members->said_ms + SAY_PAUSE_MS;
-    }
+    uint64_t soonest_ms = members->said_ms + (is_urgent ? SAY_AGAIN_MS : SAY_PAUSE_MS);
+    at_ms = is_urgent ? now_ms : now_ms + SAY_SOON_MS;
+    if (at_ms < soonest_ms)
+        at_ms = soonest_ms;
     if (!members->say_timer.place || members->say_timer.at_ms > at_ms)
         core_timer_set(core, &members->say_timer, at_ms);
 }
 
 Sallyport__SignedMember *gossip_own(struct core *core, Sallyport__SignedMember *wire)
 {
-    if (!core->members || !core->members->self)
+    if (!core->members || !core->members->self || core->version < 2)
         return NULL;
     wire_of(core->members->self, wire);
     return wire;
@@ -249,6 +261,8 @@ void gossip_compare(struct core *core, struct peer *fellow)
     Sallyport__Known *known = core_alloc((live + 1) * sizeof *known);
     Sallyport__Known **list = core_alloc((live + 1) * sizeof *list);
 
+    if (live > KNOWN_MAX)
+        live = KNOWN_MAX; /* of the others it tells again what we know */
     for (; count < live; count++) {
         struct member *member = core->members->live[count];
         sallyport__known__init(&known[count]);
@@ -316,9 +330,9 @@ static void answer(struct core *core, struct peer *peer, const Sallyport__Member
         if (!is_wanted(member, told->known, count))
             continue;
         told_count++;
-        batch_add(batch, member);
-        if (batch_is_full(batch))
+        if (!batch_has_room(batch, member))
             batch_send(batch, &peer, 1);
+        batch_add(batch, member);
     }
     batch_send(batch, &peer, 1);
     free(batch);
@@ -343,16 +357,22 @@ static void on_compare(void *owner)
 /* ---- hearing ----------------------------------------------------------------------------------
  */
 
+static bool may_tell(struct core *core, struct peer *peer)
+{
+    if (bucket_take(&peer->heard, core_now(core), HEARD_PER_S, HEARD_BURST))
+        return true;
+    core->malformed++;
+    core_complain(core, COMPLAINT_GOSSIP, "%s (%s) tells too much of supernodes", peer->site,
+                  peer->address);
+    return false;
+}
+
 void gossip_hear(struct core *core, struct peer *peer, const Sallyport__SignedMember *wire)
 {
     char why[96];
 
-    if (!wire || !core->members)
+    if (!wire || !core->members || core->version < 2 || !may_tell(core, peer))
         return;
-    if (!bucket_take(&peer->heard, core_now(core), HEARD_PER_S, HEARD_BURST)) {
-        core->malformed++;
-        return;
-    }
     int result = members_take(core, wire, why, sizeof why);
     if (result > 0)
         gossip_flush_soon(core);
@@ -367,8 +387,9 @@ static void hear_down(struct core *core, struct peer *peer, const Sallyport__Dow
 {
     struct accusation accusation;
 
-    if (!bucket_take(&peer->heard, core_now(core), HEARD_PER_S, HEARD_BURST) ||
-        !accusation_decode(&accusation, wire)) {
+    if (!may_tell(core, peer))
+        return;
+    if (!accusation_decode(&accusation, wire)) {
         core->malformed++;
         return;
     }
@@ -392,8 +413,14 @@ void gossip_on_members(struct core *core, struct peer *peer, const Sallyport__En
         gossip_hear(core, peer, told->members[i]);
     for (size_t i = 0; i < told->n_downs; i++)
         hear_down(core, peer, told->downs[i]);
-    if (told->whole && bucket_take(&peer->heard, core_now(core), HEARD_PER_S, HEARD_BURST))
+    if (!told->whole)
+        return;
+    if (bucket_take(&peer->compared, core_now(core), COMPARED_PER_S, COMPARED_BURST)) {
         answer(core, peer, told);
+        return;
+    }
+    core->malformed++;
+    core_complain(core, COMPLAINT_GOSSIP, "%s (%s) compares too often", peer->site, peer->address);
 }
 
 /* ---- life -------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@
 
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_MAX_MS 300000
+/* One that somebody else says lives is dialled so soon. */
+#define TOLD_ALIVE_MS 2000
 /* One that took us before is likely to be back soon. */
 #define GOOD_DOUBLINGS_MAX 4
 
@@ -88,6 +90,9 @@ void host_learn_all(struct core *core, Sallyport__Supernode *const *wire, size_t
         host->clients = wire[i]->clients;
         host->version = wire[i]->version;
         host->told_ms = core_now(core);
+        /* others see it live: no reason to wait as long as for one that may be gone */
+        if (host->failures > 0 && host->next_ms > core_now(core) + TOLD_ALIVE_MS)
+            host->next_ms = core_now(core) + core_random(core, TOLD_ALIVE_MS);
         snprintf(host->site, sizeof host->site, "%s", wire[i]->site);
     }
 }
@@ -179,7 +184,7 @@ static void list_add_members(struct core *core, struct host_list *list, const ui
     uint64_t first = core_random(core, (uint64_t)members->live_count);
 
     for (int pass = 0; pass < 2 && (pass == 0 || list->count == 0); pass++)
-        for (int i = 0; i < members->live_count; i++) {
+        for (int i = 0; i < members->live_count && list->count < HOST_LIST_MAX; i++) {
             const struct member *member = members->live[((int)first + i) % members->live_count];
             bool has_room = member->clients < member->seats && !member->is_leaving;
             if (has_room == (pass == 0) && !same_node(member->node, except))

@@ -192,7 +192,11 @@ void lookup_on_found(struct core *core, struct peer *peer, const Sallyport__Enve
     }
     if (!was_asked)
         return;
-    lookup->was_answered = true;
+    if (envelope->found->busy) { /* another one may answer */
+        step(lookup);
+        return;
+    }
+    lookup->was_answered |= !envelope->found->busy; /* else it did not look */
     lookup->was_served |= envelope->found->offline;
     verify(lookup, envelope->found, &lookup->found);
     step(lookup);

@@ -1,27 +1,15 @@
 #include "overlay/member.h"
 
 #include "overlay/homes.h"
+#include "overlay/signed.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char member_label[] = "sallyport member"; /* their NULs are signed too */
-static const char down_label[] = "sallyport down";
-
-/* What the signature covers; the caller frees. */
-static uint8_t *signed_bytes(const ProtobufCBinaryData *member, size_t *bytes)
-{
-    uint8_t *data = malloc(sizeof member_label + member->len);
-
-    if (!data)
-        abort();
-    memcpy(data, member_label, sizeof member_label);
-    memcpy(data + sizeof member_label, member->data, member->len);
-    *bytes = sizeof member_label + member->len;
-    return data;
-}
+static const char member_label[] = "sallyport member";
+static const char down_label[] = "sallyport down"; /* its NUL is signed too */
 
 /* ---- statements -------------------------------------------------------------------------------
  */
@@ -31,7 +19,6 @@ void statement_sign(const struct identity *identity, const struct statement *sta
 {
     const struct certificate *self = identity_certificate(identity);
     Sallyport__Member wire = SALLYPORT__MEMBER__INIT;
-    size_t bytes;
 
     wire.certificate.data = (uint8_t *)self->der;
     wire.certificate.len = self->der_bytes;
@@ -49,22 +36,12 @@ void statement_sign(const struct identity *identity, const struct statement *sta
     wire.leaving = statement->is_leaving;
 
     sallyport__signed_member__init(out);
-    out->member.data = malloc(sallyport__member__get_packed_size(&wire));
-    out->signature.data = malloc(IDENTITY_SIGNATURE_BYTES);
-    if (!out->member.data || !out->signature.data)
-        abort();
-    out->member.len = sallyport__member__pack(&wire, out->member.data);
-    out->signature.len = IDENTITY_SIGNATURE_BYTES;
-    uint8_t *data = signed_bytes(&out->member, &bytes);
-    identity_sign(identity, data, bytes, out->signature.data);
-    free(data);
+    signed_make(identity, member_label, &wire.base, &out->member, &out->signature);
 }
 
 void statement_signed_fini(Sallyport__SignedMember *out)
 {
-    free(out->member.data);
-    free(out->signature.data);
-    sallyport__signed_member__init(out);
+    signed_fini(&out->member, &out->signature);
 }
 
 static int refuse(char *why, size_t why_bytes, int error, const char *text)
@@ -109,7 +86,6 @@ static int check(struct trust *trust, const Sallyport__SignedMember *wire,
                  const Sallyport__Member *member, int64_t now_s, struct certificate *signer,
                  char *why, size_t why_bytes)
 {
-    size_t bytes;
     int error = check_form(member, now_s, why, why_bytes);
 
     if (!error)
@@ -119,10 +95,9 @@ static int check(struct trust *trust, const Sallyport__SignedMember *wire,
         return error;
     if (!(signer->roles & CONF_ROLE_SUPERNODE))
         return refuse(why, why_bytes, -EACCES, "role supernode not granted");
-    uint8_t *data = signed_bytes(&wire->member, &bytes);
-    bool is_good = certificate_check(signer, data, bytes, wire->signature.data);
-    free(data);
-    return is_good ? 0 : refuse(why, why_bytes, -EACCES, "wrong signature");
+    if (!signed_is_by(signer, member_label, &wire->member, &wire->signature))
+        return refuse(why, why_bytes, -EACCES, "wrong signature");
+    return 0;
 }
 
 int statement_verify(struct trust *trust, const Sallyport__SignedMember *wire, int64_t now_s,

@@ -11,6 +11,10 @@
 #define WRONG_PER_S 1
 /* An accusation that was answered so soon was wrong; later, it was not for nothing. */
 #define WRONG_WITHIN_MS 10000
+/* Statements of one member; each costs all others something. */
+#define SAID_PER_S 2
+#define SAID_BURST 200
+#define SEQUENCE_MAX (UINT64_MAX / 2)
 
 /* ---- the ring ---------------------------------------------------------------------------------
  */
@@ -51,6 +55,7 @@ static void ring_add(struct core *core, struct member *member)
     members->live[place] = member;
     members->live_count++;
     member->unlinked_ms = core_now(core);
+    serve_news(core);
     pulse_members_changed(core);
     spread_members_changed(core);
 }
@@ -112,13 +117,21 @@ struct member *members_find_address(const struct core *core, const char *address
     return NULL;
 }
 
+static void forget_wire(struct core *core, struct member *member)
+{
+    if (member->data)
+        HASH_DELETE(hh_signature, core->members->by_signature, member);
+    free(member->data);
+    member->data = NULL;
+}
+
 static void member_free(struct core *core, struct member *member)
 {
     ring_remove(core, member);
     if (member->dialling)
         member->dialling->member = NULL;
     HASH_DELETE(hh, core->members->table, member);
-    free(member->data);
+    forget_wire(core, member);
     free(member);
 }
 
@@ -133,8 +146,6 @@ static struct member *member_new(struct core *core, const struct statement *stat
     struct member *member = core_alloc(sizeof *member);
     memcpy(member->node, statement->certificate.node, sizeof member->node);
     memcpy(member->public_key, statement->certificate.public_key, sizeof member->public_key);
-    memcpy(member->serial, statement->certificate.serial, sizeof member->serial);
-    snprintf(member->site, sizeof member->site, "%s", statement->certificate.site);
     member->hash = members_hash(member->node, sizeof member->node);
     member->is_self = memcmp(member->node, core->self->node, sizeof member->node) == 0;
     if (member->is_self)
@@ -143,27 +154,29 @@ static struct member *member_new(struct core *core, const struct statement *stat
     return member;
 }
 
-static void keep_wire(struct member *member, const Sallyport__SignedMember *wire)
+static void keep_wire(struct core *core, struct member *member, const Sallyport__SignedMember *wire)
 {
-    free(member->data);
+    forget_wire(core, member);
     member->bytes = wire->member.len;
     member->data = malloc(member->bytes);
     if (!member->data)
         abort();
     memcpy(member->data, wire->member.data, member->bytes);
     memcpy(member->signature, wire->signature.data, sizeof member->signature);
+    HASH_ADD(hh_signature, core->members->by_signature, signature, sizeof member->signature,
+             member);
 }
 
 /* It lives although somebody said that it does not. */
 static void refuted(struct core *core, struct member *member)
 {
     struct member *accuser = members_find(core, member->down.accuser);
+    bool was_wrong = core_now(core) < member->down_ms + WRONG_WITHIN_MS;
 
-    if (accuser && !accuser->is_self && accuser != member &&
-        core_now(core) < member->down_ms + WRONG_WITHIN_MS)
-        (void)bucket_take(&accuser->wrong, core_now(core), WRONG_PER_S, WRONG_BURST);
     if (accuser && accuser->is_self)
-        member->wrongly++;
+        member->wrongly = was_wrong ? member->wrongly + 1 : 0;
+    else if (accuser && accuser != member && was_wrong)
+        (void)bucket_take(&accuser->wrong, core_now(core), WRONG_PER_S, WRONG_BURST);
     log_info(LOG_OVERLAY, NULL, "supernode %s (%s) lives", member->address, member->site);
 }
 
@@ -174,6 +187,9 @@ static void fill(struct core *core, struct member *member, const struct statemen
     if (strcmp(member->address, statement->address) != 0)
         member->failures = 0;
     strcpy(member->address, statement->address);
+    /* its certificate may be a new one */
+    memcpy(member->serial, statement->certificate.serial, sizeof member->serial);
+    snprintf(member->site, sizeof member->site, "%s", statement->certificate.site);
     member->sequence = statement->sequence;
     member->version = statement->version;
     member->seats = statement->seats;
@@ -184,7 +200,7 @@ static void fill(struct core *core, struct member *member, const struct statemen
     member->heard_ms = core_now(core);
     member->until_ms = member->heard_ms + 1000 * (uint64_t)statement->lifetime_s;
     if (member->instance != statement->instance && !was_new)
-        spread_member_forgot(core, member);
+        spread_members_changed(core);
     member->instance = statement->instance;
     if (member->is_leaving != statement->is_leaving) {
         member->is_leaving = statement->is_leaving;
@@ -196,19 +212,13 @@ static void fill(struct core *core, struct member *member, const struct statemen
 /* Is it what we know already? Then it need not be verified. */
 static bool is_known(struct core *core, const Sallyport__SignedMember *wire)
 {
-    Sallyport__Member *member =
-        sallyport__member__unpack(NULL, wire->member.len, wire->member.data);
-    struct member *at = NULL;
-    bool is_so = false;
+    struct member *member = NULL;
 
-    /* which node's it is, only the certificate tells: the few that could be are compared */
-    if (member)
-        for (at = core->members->table; at && !is_so; at = at->hh.next)
-            is_so = at->sequence == member->sequence && at->bytes == wire->member.len &&
-                    memcmp(at->data, wire->member.data, at->bytes) == 0;
-    if (member)
-        sallyport__member__free_unpacked(member, NULL);
-    return is_so;
+    if (wire->signature.len == sizeof member->signature)
+        HASH_FIND(hh_signature, core->members->by_signature, wire->signature.data,
+                  sizeof member->signature, member);
+    return member && member->bytes == wire->member.len &&
+           memcmp(member->data, wire->member.data, member->bytes) == 0;
 }
 
 int members_take(struct core *core, const Sallyport__SignedMember *wire, char *why,
@@ -217,7 +227,7 @@ int members_take(struct core *core, const Sallyport__SignedMember *wire, char *w
     struct statement *statement;
     int error;
 
-    if (wire->member.len <= MEMBER_BYTES_MAX && is_known(core, wire))
+    if (is_known(core, wire))
         return 0;
     statement = core_alloc(sizeof *statement);
     error = statement_verify(&core->trust, wire, core->io.time_s(core->io.ctx), statement, why,
@@ -230,10 +240,16 @@ int members_take(struct core *core, const Sallyport__SignedMember *wire, char *w
     bool is_own = memcmp(statement->certificate.node, core->self->node, sizeof member->node) == 0;
     if (is_own && statement->instance != core->members->instance) {
         /* an earlier life of ours, whose clock was ahead */
-        core->sequence = statement->sequence;
+        if (core->sequence < statement->sequence)
+            core->sequence = statement->sequence;
         gossip_say(core, false);
         free(statement);
         return 0;
+    }
+    if (member && !is_own && !bucket_take(&member->said, core_now(core), SAID_PER_S, SAID_BURST)) {
+        snprintf(why, why_bytes, "%.60s says too much", member->site);
+        free(statement);
+        return -EBUSY;
     }
     if (!member)
         member = member_new(core, statement);
@@ -247,7 +263,7 @@ int members_take(struct core *core, const Sallyport__SignedMember *wire, char *w
         refuted(core, member);
     member->is_down = false;
     fill(core, member, statement);
-    keep_wire(member, wire);
+    keep_wire(core, member, wire);
     if (was_out)
         ring_add(core, member);
     member->is_news = true;
@@ -264,9 +280,11 @@ int members_accuse(struct core *core, const struct accusation *accusation)
         (accuser != member &&
          accuser->wrong.full_us > 1000 * core_now(core) + (WRONG_BURST - 1) * 1000000ull))
         return 0;
-    if (!accusation_is_signed(accusation, accuser->public_key))
+    if (accusation->sequence > SEQUENCE_MAX ||
+        !accusation_is_signed(accusation, accuser->public_key))
         return -EACCES;
     if (member->is_self) {
+        (void)bucket_take(&accuser->wrong, core_now(core), WRONG_PER_S, WRONG_BURST);
         gossip_say(core, true);
         return 0;
     }
@@ -407,7 +425,7 @@ void members_close(struct core *core)
         if (member->dialling)
             member->dialling->member = NULL;
         HASH_DELETE(hh, members->table, member);
-        free(member->data);
+        forget_wire(core, member);
         free(member);
     }
     free(members->live);

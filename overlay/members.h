@@ -43,24 +43,27 @@ struct member {
     bool is_down;
     struct accusation down; /* the one that is believed, while it is down */
     uint64_t down_ms;
+    struct bucket said;         /* statements of it */
     struct bucket wrong;        /* accusations by it of others that live */
     uint64_t accuse_ms;         /* by us, not before */
     unsigned wrongly;           /* how often we accused it in vain in a row */
     bool is_news, is_down_news; /* to be told */
 
     struct peer *dialling; /* a link to it is being made; NULL: no, or it is there */
-    unsigned failures;     /* of dials in a row */
+    unsigned failures;     /* of dials in a row, and of links that did not last */
+    unsigned losses;       /* how often what was sent may not have arrived */
     uint64_t next_ms;      /* not dialled before */
     uint64_t unlinked_ms;  /* without a link since then */
 
     size_t bytes; /* the statement as it came */
     uint8_t *data;
     uint8_t signature[IDENTITY_SIGNATURE_BYTES];
-    UT_hash_handle hh; /* by node */
+    UT_hash_handle hh;           /* by node */
+    UT_hash_handle hh_signature; /* by the signature of its statement */
 };
 
 struct members {
-    struct member *table;
+    struct member *table, *by_signature;
     struct member **live; /* the ring; ours included */
     int live_count, room;
     struct member *self;
@@ -80,11 +83,11 @@ struct member *members_find(const struct core *core, const uint8_t node[OVERLAY_
 /* One that lives and listens there; NULL: none. */
 struct member *members_find_address(const struct core *core, const char *address);
 /* A statement that came: 1: it tells something new, 0: it does not; or it is refused, -EACCES,
- * -EINVAL, -ENOSPC with why. */
+ * -EINVAL, -ENOSPC, -EBUSY (its node says too much) with why. */
 int members_take(struct core *core, const Sallyport__SignedMember *wire, char *why,
                  size_t why_bytes);
 /* An accusation that came: 1: it is believed, 0: it is old, ours, or not believed; -EACCES: wrong
- * signature. */
+ * signature, or out of range. */
 int members_accuse(struct core *core, const struct accusation *accusation);
 /* Forgets those whose certificates are revoked. */
 void members_revoke(struct core *core);
@@ -132,9 +135,9 @@ void gossip_flush_soon(struct core *core);
 void pulse_open(struct core *core);
 /* Looks at once whether links are missing. */
 void pulse_soon(struct core *core);
-/* A dial to a member failed, or a link to one is ready or gone. */
+/* A dial to a member failed; the other end of the link is known, wanted or not; a link is gone. */
 void pulse_dial_failed(struct core *core, struct peer *peer);
-void pulse_linked(struct core *core, const struct peer *peer);
+void pulse_linked(struct core *core, struct peer *peer);
 void pulse_unlinked(struct core *core, const struct peer *peer);
 /* The members that live have changed. */
 void pulse_members_changed(struct core *core);

@@ -130,6 +130,8 @@ static int open_core(struct overlay *overlay, unsigned roles)
         .supernode_count = overlay->conf->overlay.supernode_count,
         .seats = choose_seats(&overlay->conf->overlay, roles),
         .may_serve = may_serve(overlay),
+        .priority = (unsigned)overlay->conf->overlay.priority,
+        .weight = (unsigned)overlay->conf->overlay.weight,
     };
     uv_timeval64_t now;
 
@@ -200,6 +202,8 @@ static int open_parts(struct overlay *overlay, unsigned roles)
         error = overlay_reach_open(overlay, roles);
     if (error == 0)
         watch_network(overlay);
+    if (error == 0 && overlay->listener)
+        overlay_pace(overlay);
     return error;
 }
 
@@ -208,8 +212,10 @@ static void open_handles(struct overlay *overlay)
     uv_timer_init(overlay->loop, &overlay->wake);
     uv_timer_init(overlay->loop, &overlay->leave);
     uv_timer_init(overlay->loop, &overlay->keep);
+    uv_timer_init(overlay->loop, &overlay->pace);
     uv_async_init(overlay->loop, &overlay->deliver, overlay_on_deliver);
     overlay->wake.data = overlay->leave.data = overlay->keep.data = overlay;
+    overlay->pace.data = overlay;
     overlay->deliver.data = overlay;
 }
 
@@ -287,10 +293,11 @@ static void close_parts(struct overlay *overlay)
         overlay->open++;
         paths_close(overlay->paths, overlay_let_go, overlay);
     }
-    overlay->open += 4;
+    overlay->open += 5;
     uv_close((uv_handle_t *)&overlay->wake, on_handle_closed);
     uv_close((uv_handle_t *)&overlay->leave, on_handle_closed);
     uv_close((uv_handle_t *)&overlay->keep, on_handle_closed);
+    uv_close((uv_handle_t *)&overlay->pace, on_handle_closed);
     uv_close((uv_handle_t *)&overlay->deliver, on_handle_closed);
     overlay_let_go(overlay); /* all have been asked */
 }

@@ -208,6 +208,7 @@ struct overlay_status {
     unsigned paths;       /* that we have */
     uint64_t refused;     /* TLS handshakes refused since start */
     uint64_t malformed;   /* frames dropped since start */
+    uint64_t shed;        /* requests refused for overload since start */
     uint64_t revocation;  /* number of the revocation list in force; 0: none */
     char last_error[128]; /* why the last attempt to attach failed; "" when attached */
 };

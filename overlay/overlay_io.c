@@ -51,6 +51,24 @@ static void io_close(void *ctx, core_link link, const char *why)
     links_end(((struct overlay *)ctx)->links, link, why);
 }
 
+#define PACE_MS 100
+
+static void on_pace(uv_timer_t *timer)
+{
+    struct overlay *overlay = timer->data;
+    uint64_t now_ms = overlay_now_ms(), due_ms = overlay->paced_ms + PACE_MS;
+
+    overlay->paced_ms = now_ms;
+    if (overlay->core)
+        core_on_late(overlay->core, now_ms > due_ms ? (unsigned)(now_ms - due_ms) : 0);
+}
+
+void overlay_pace(struct overlay *overlay)
+{
+    overlay->paced_ms = overlay_now_ms();
+    uv_timer_start(&overlay->pace, on_pace, PACE_MS, PACE_MS);
+}
+
 static void on_wake(uv_timer_t *timer)
 {
     core_tick(((struct overlay *)timer->data)->core);

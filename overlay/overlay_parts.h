@@ -38,6 +38,8 @@ struct overlay {
     uint64_t refused;            /* by a listener that is closed */
     char address[ADDRESS_TEXT_MAX];
     uv_timer_t wake, leave, keep;
+    uv_timer_t pace; /* at a steady pace, when others may come: is the loop late? */
+    uint64_t paced_ms;
     char *hosts; /* as they were written last; NULL: never */
     uv_async_t deliver;
     uint64_t leave_since_ms;
@@ -78,6 +80,8 @@ void overlay_dial_back(void *ctx, const struct core_dial_back_to *to,
 
 /* overlay_io.c */
 uint64_t overlay_now_ms(void);
+/* Begins to look whether the loop is late. */
+void overlay_pace(struct overlay *overlay);
 void overlay_fill_io(struct overlay *overlay, struct core_io *io);
 void overlay_on_deliver(uv_async_t *async);
 extern const struct link_events overlay_link_events;

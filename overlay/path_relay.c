@@ -25,6 +25,7 @@ struct relay_way {
     struct path_way way; /* first */
     char address[CANDIDATE_HOST_MAX];
     uint8_t tunnel[CANDIDATE_TUNNEL_BYTES];
+    bool is_reserve;
     struct relay_bind bind;
     struct relay_bound bound; /* what the relay has told last */
     struct path_channel channel;
@@ -49,12 +50,21 @@ static int relay_send(struct path_way *way, const uint8_t *packet, size_t bytes)
     return bundle_send(&relay->bundle, packet, bytes);
 }
 
+/* Those in reserve are wanted from now on. */
+static void in_trouble(struct relay_way *relay)
+{
+    if (!relay->is_reserve)
+        relay->way.path->live.is_in_trouble = true;
+    path_live_wake(relay->way.path);
+}
+
 /* It still forwards for a moment: time to take another, if there is one. */
 static void on_leaving(struct relay_way *relay)
 {
     struct path *path = relay->way.path;
 
     relay->way.penalty_us = LEAVING_US;
+    in_trouble(relay);
     path_live_note(path, "leg", "relay %s: about to leave", relay->address);
     path_choice_make(path, "the relay is about to leave");
 }
@@ -88,6 +98,7 @@ static void on_lost(void *ctx, const char *why)
     complain(relay, why);
     bundle_dial_lost(&relay->dial, now_of(relay));
     if (bundle_count(&relay->bundle) == 0) {
+        in_trouble(relay);
         /* Most likely the relay has gone. By UDP one does not hear of that: it is asked. */
         relay->way.is_up = relay->channel.is_bound;
         relay->way.is_proved = false;
@@ -203,8 +214,10 @@ static void on_change(void *ctx, const char *why)
 {
     struct relay_way *relay = ctx;
 
-    if (why)
+    if (why) {
         complain(relay, why);
+        in_trouble(relay);
+    }
     path_live_wake(relay->way.path);
 }
 
@@ -223,8 +236,9 @@ static uint64_t relay_tick(struct path_way *way, uint64_t now_ms)
     struct relay_way *relay = (struct relay_way *)way;
     bool is_lost;
     uint64_t channel_ms = path_channel_tick(&relay->channel, now_ms, &is_lost);
-    uint64_t dial_ms =
-        bundle_dial_tick(&relay->dial, path_live_is_wanted(way->path, now_ms), now_ms);
+    bool is_wanted = path_live_is_wanted(way->path, now_ms) &&
+                     (!relay->is_reserve || way->path->live.is_in_trouble);
+    uint64_t dial_ms = bundle_dial_tick(&relay->dial, is_wanted, now_ms);
 
     if (is_lost)
         on_channel_lost(relay);
@@ -243,7 +257,7 @@ static void relay_doubt(struct path_way *way, uint64_t now_ms)
             bundle_dial_hurry(&relay->dial);
     }
     bundle_dial_doubt(&relay->dial, now_ms);
-    path_live_wake(way->path);
+    in_trouble(relay);
 }
 
 static void relay_describe(const struct path_way *way, char *text, size_t bytes)
@@ -339,6 +353,7 @@ static struct relay_way *make(struct path *path, const struct candidate *candida
     path_way_init(&relay->way, &relay_ops, path);
     snprintf(relay->address, sizeof relay->address, "%s", candidate->host);
     memcpy(relay->tunnel, candidate->tunnel, sizeof relay->tunnel);
+    relay->is_reserve = candidate->is_reserve;
     struct bundle_host host = path_worker_host(path->worker);
     bundle_init(&relay->bundle, &host, &bundle_events, relay);
     struct bundle_dial_settings dial = {.bundle = &relay->bundle,
@@ -359,6 +374,7 @@ void path_relay_add(struct path *path, const struct candidate *candidate, const 
 
     if (relay) {
         take_ticket(relay, candidate, signer, signer_bytes);
+        relay->is_reserve &= candidate->is_reserve;
         bundle_dial_hurry(&relay->dial);
         path_live_wake(path);
         return;

@@ -63,6 +63,7 @@ void paths_take_relays(struct path *path, int max, const struct candidate_path *
         if (relays[i].is_self && (settings->conf->relay_only || !path->control.is_shown))
             continue; /* it would tell where we are */
         fill(path, &relays[i], candidate);
+        candidate->is_reserve = path->control.relay_count >= PATH_READY_RELAYS;
         if (!is_among(theirs, candidate))
             path->control.relay_count++;
     }

@@ -126,7 +126,8 @@ struct path_way *path_udp_add(struct path *path, const struct sockaddr_storage *
 
 /* path_relay.c */
 #define PATH_RELAY_MAX 4
-#define PATH_OWN_RELAYS 2 /* that the caller names: the best one and its standby */
+#define PATH_OWN_RELAYS 3   /* that the caller names: the best one and its standby … */
+#define PATH_READY_RELAYS 2 /* … are made ready at once, the third one when one of these fails */
 /* Dials the relay unless there is a way through that tunnel already, which then gets the newer
  * ticket. `signer` is the certificate of the ticket's signer (DER), unless it is our own. */
 void path_relay_add(struct path *path, const struct candidate *candidate, const uint8_t *signer,
@@ -189,6 +190,7 @@ struct path {
         unsigned listeners;
         uint64_t wanted_until_ms; /* being set up: ways are built although nobody listens yet */
         uint64_t last_check_ms;
+        bool is_in_trouble;         /* a relay was lost or in doubt: those in reserve are bound */
         struct bucket media, notes; /* how much of each may still come */
         unsigned tcp_named;         /* addresses that we were told to dial, and since when */
         uint64_t tcp_named_ms;

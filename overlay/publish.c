@@ -10,6 +10,10 @@
 #define AGAIN_MIN_MS 300000
 #define AGAIN_SPREAD_MS 150000
 #define NAMES_MAX (1 + IDENTITY_NUMBERS_MAX)
+/* Far above all that clocks make, far below the end: who is told of more is played with. */
+#define SEQUENCE_TOLD_MAX (1ull << 53)
+#define CORRECTIONS_PER_S 1
+#define CORRECTIONS_BURST 10
 
 static bool has_names(const struct core *core)
 {
@@ -25,7 +29,8 @@ static size_t sign_names(struct core *core, bool is_withdrawn, Sallyport__Signed
     record->sequence = core_next_sequence(core);
     record->issued_s = core->io.time_s(core->io.ctx);
     record->lifetime_s = RECORD_LIFETIME_S;
-    record->weight = 1;
+    record->priority = core->priority;
+    record->weight = core->weight;
     record->is_withdrawn = is_withdrawn;
     for (int i = -1; i < core->self->number_count; i++) {
         const char *name = i < 0 ? core->self->site : core->self->numbers[i];
@@ -93,13 +98,16 @@ void publish_on_published(struct core *core, struct peer *peer, const Sallyport_
 
     if (published->refused[0] == '\0')
         return;
-    /* A far higher sequence would leave no room above it: somebody plays. */
-    if (published->sequence > core->sequence && published->sequence < UINT64_MAX / 2 &&
+    if (!bucket_take(&core->corrections, core_now(core), CORRECTIONS_PER_S, CORRECTIONS_BURST)) {
+        core->malformed++;
+        return;
+    }
+    if (published->sequence > core->sequence && published->sequence < SEQUENCE_TOLD_MAX &&
         !core->is_leaving) {
         core->sequence = published->sequence;
         publish_soon(core);
         return;
     }
-    log_warn(LOG_OVERLAY, NULL, "supernode %s refused one of our names: %s", peer->address,
-             published->refused);
+    core_complain(core, COMPLAINT_PUBLISHED, "supernode %s refused one of our names: %.120s",
+                  peer->address, published->refused);
 }

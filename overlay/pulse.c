@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-#define PULSE_MS 250
-#define ASK_MS 400          /* one that is watched says something at least so often */
-#define ANSWER_MS 900       /* and answers within this, else it is down */
+#define PULSE_MS 200
+#define ASK_MS 300          /* one that is watched says something at least so often */
+#define ANSWER_MS 800       /* and answers within this, else it is down */
 #define UNLINKED_MS 3000    /* no link can be made for so long: down */
 #define OTHER_DIALS_MS 2000 /* for those without a link that it is the other one's turn to make */
 #define IDLE_MS 120000
@@ -14,6 +14,8 @@
 #define HEAL_EVERY_MS 10000
 #define DIALS_MAX 32
 #define RETRY_MAX_MS 60000
+/* A link that lasted so long is made again at once. */
+#define LASTED_MS 5000
 
 static struct peer *find_link(const struct core *core, const uint8_t *node)
 {
@@ -61,12 +63,14 @@ struct peer *pulse_dial(struct core *core, struct member *member)
 {
     if (member->dialling || member->next_ms > core_now(core))
         return member->dialling;
-    /* it may be dialled already, as one that was not known as a member */
-    member->dialling = host_dialling(core, member->address);
-    if (!member->dialling)
-        member->dialling = attach_dial_address(core, member->address);
-    member->dialling->member = member;
-    return member->dialling;
+    /* it may be dialled already, as one that was not known as a member; but two that say that they
+     * listen there are two */
+    struct peer *peer = host_dialling(core, member->address);
+    if (!peer || peer->member || peer->is_for_us)
+        peer = attach_dial_address(core, member->address);
+    peer->member = member;
+    member->dialling = peer;
+    return peer;
 }
 
 static void make_links(struct core *core, uint64_t now_ms)
@@ -75,6 +79,8 @@ static void make_links(struct core *core, uint64_t now_ms)
     struct member *ring[RING_LINKS_MAX];
     int count = members_ring(core, ring), dials = 0;
 
+    if (identity_is_revoked(core->identity, core->self->serial))
+        return; /* nobody will have us */
     for (int i = 0; i < count; i++)
         if (may_dial(core, ring[i], now_ms))
             pulse_dial(core, ring[i]);
@@ -121,6 +127,8 @@ static void heal(struct core *core)
     struct member *member, *down = NULL;
     uint64_t count = 0;
 
+    if (identity_is_revoked(core->identity, core->self->serial))
+        return;
     for (member = core->members->table; member; member = member->hh.next)
         if (member->is_down && core_random(core, ++count) == 0)
             down = member;
@@ -175,28 +183,41 @@ void pulse_members_changed(struct core *core)
 /* ---- what becomes of links --------------------------------------------------------------------
  */
 
-void pulse_dial_failed(struct core *core, struct peer *peer)
+static void back_off(struct core *core, struct member *member)
 {
-    struct member *member = peer->member;
     uint64_t pause_ms = (uint64_t)500 << (member->failures < 7 ? member->failures : 7);
 
-    member->dialling = NULL;
-    peer->member = NULL;
     member->failures++;
     member->next_ms = core_now(core) + pause_ms / 2 +
                       core_random(core, (pause_ms < RETRY_MAX_MS ? pause_ms : RETRY_MAX_MS));
+}
+
+void pulse_dial_failed(struct core *core, struct peer *peer)
+{
+    struct member *member = peer->member;
+
+    member->dialling = NULL;
+    peer->member = NULL;
+    member->losses++;
+    back_off(core, member);
     for (int distance = 1; distance <= RING_NEXT; distance++)
         if (members_next(core, distance) == member)
             gossip_accuse(core, member);
     query_on_node_gone(core, member->node);
 }
 
-void pulse_linked(struct core *core, const struct peer *peer)
+void pulse_linked(struct core *core, struct peer *peer)
 {
-    struct member *member = members_find(core, peer->node);
+    struct member *member = peer->member;
 
-    if (member)
-        member->failures = 0;
+    if (!member)
+        return;
+    if (memcmp(member->node, peer->node, OVERLAY_NODE_ID_BYTES) != 0) {
+        pulse_dial_failed(core, peer); /* somebody else listens there */
+        return;
+    }
+    member->dialling = NULL;
+    peer->member = NULL;
 }
 
 void pulse_unlinked(struct core *core, const struct peer *peer)
@@ -206,6 +227,12 @@ void pulse_unlinked(struct core *core, const struct peer *peer)
     if (!member)
         return;
     member->unlinked_ms = core_now(core);
-    member->next_ms = 0;
+    member->losses += !peer->is_leaving;
+    if (member->unlinked_ms >= peer->since_ms + LASTED_MS) {
+        member->failures = 0;
+        member->next_ms = 0;
+    } else {
+        back_off(core, member);
+    }
     pulse_soon(core);
 }

@@ -397,13 +397,11 @@ static void query_open(struct core *core, struct peer *peer, const Sallyport__Lo
     step(query);
 }
 
-static void send_busy(struct core *core, struct peer *peer, uint32_t request)
+static void send_busy(struct peer *peer, uint32_t request)
 {
     Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
     Sallyport__Found found = SALLYPORT__FOUND__INIT;
 
-    core->malformed++;
-    core_complain(core, COMPLAINT_LOOKUP, "%s (%s) looks up too much", peer->site, peer->address);
     found.request = request;
     found.busy = true;
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_FOUND;
@@ -433,13 +431,21 @@ void query_on_lookup(struct core *core, struct peer *peer, const Sallyport__Enve
         send_found(core, peer->link, lookup->request, NULL, 0, false);
         return;
     }
-    if (!core->members || (peer->role == &role_fellow && peer->version >= 2)) {
+    if (!core->members ||
+        (peer->role == &role_fellow && (peer->version >= 2 || core->version < 2))) {
         answer_fellow(core, peer, lookup, name);
+        return;
+    }
+    if (core_sheds(core, LATE_LOOKUPS_MS)) {
+        send_busy(peer, lookup->request);
         return;
     }
     if (core->query_count >= QUERIES_MAX || peer->queries >= CLIENT_QUERIES_MAX ||
         !bucket_take(&peer->lookups, core_now(core), CLIENT_LOOKUPS_PER_S, CLIENT_LOOKUPS_BURST)) {
-        send_busy(core, peer, lookup->request);
+        core->malformed++;
+        core_complain(core, COMPLAINT_LOOKUP, "%s (%s) looks up too much", peer->site,
+                      peer->address);
+        send_busy(peer, lookup->request);
         return;
     }
     count = lookup->fresh ? 0 : found_cache_get(&core->found_cache, name, core_now(core), &found);

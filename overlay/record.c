@@ -1,11 +1,13 @@
 #include "overlay/record.h"
 
+#include "overlay/signed.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char signature_label[] = "sallyport record"; /* its NUL is signed too */
+static const char record_label[] = "sallyport record";
 
 bool record_name_is_number(const char *name)
 {
@@ -40,20 +42,6 @@ bool record_name_answers(const char *name, const char *asked)
     return strcmp(name, asked) == 0;
 }
 
-/* What the signature covers; the caller frees. */
-static uint8_t *signed_bytes(const ProtobufCBinaryData *record, size_t *bytes)
-{
-    uint8_t *data = malloc(sizeof signature_label + record->len);
-
-    if (!data)
-        abort();
-    memcpy(data, signature_label, sizeof signature_label);
-    if (record->len)
-        memcpy(data + sizeof signature_label, record->data, record->len);
-    *bytes = sizeof signature_label + record->len;
-    return data;
-}
-
 void record_sign(const struct identity *identity, const struct record *record,
                  Sallyport__SignedRecord *out)
 {
@@ -75,24 +63,12 @@ void record_sign(const struct identity *identity, const struct record *record,
     wire.withdrawn = record->is_withdrawn;
 
     sallyport__signed_record__init(out);
-    out->record.data = malloc(sallyport__record__get_packed_size(&wire));
-    out->signature.data = malloc(IDENTITY_SIGNATURE_BYTES);
-    if (!out->record.data || !out->signature.data)
-        abort();
-    out->record.len = sallyport__record__pack(&wire, out->record.data);
-    out->signature.len = IDENTITY_SIGNATURE_BYTES;
-
-    size_t bytes;
-    uint8_t *data = signed_bytes(&out->record, &bytes);
-    identity_sign(identity, data, bytes, out->signature.data);
-    free(data);
+    signed_make(identity, record_label, &wire.base, &out->record, &out->signature);
 }
 
 void record_signed_fini(Sallyport__SignedRecord *out)
 {
-    free(out->record.data);
-    free(out->signature.data);
-    sallyport__signed_record__init(out);
+    signed_fini(&out->record, &out->signature);
 }
 
 /* What is judged, by whom, when, and where the reason goes. */
@@ -109,16 +85,6 @@ static int refuse(const struct trial *trial, int error, const char *text)
 {
     snprintf(trial->why, trial->why_bytes, "%s", text);
     return error;
-}
-
-static bool signature_is_good(const Sallyport__SignedRecord *wire, const struct certificate *signer)
-{
-    size_t bytes;
-    uint8_t *data = signed_bytes(&wire->record, &bytes);
-    bool good = certificate_check(signer, data, bytes, wire->signature.data);
-
-    free(data);
-    return good;
 }
 
 static int check_times(const struct trial *trial)
@@ -144,7 +110,7 @@ static int check(const struct trial *trial, struct certificate *signer)
                              trial->why_bytes);
     if (error)
         return error;
-    if (!signature_is_good(trial->wire, signer))
+    if (!signed_is_by(signer, record_label, &trial->wire->record, &trial->wire->signature))
         return refuse(trial, -EACCES, "wrong signature");
     if (!(signer->roles & (CONF_ROLE_GATEWAY | CONF_ROLE_CLIENT)))
         return refuse(trial, -EACCES, "role gateway or client not granted");

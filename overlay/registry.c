@@ -8,12 +8,16 @@
 #include <string.h>
 
 #define PUBLISH_RECORDS_MAX 32
+#define SWEEP_NAMES 1000 /* of the directory, at a time */
 /* A record costs two signatures to check: what a node may publish, and what a fellow may hand on.
  */
 #define CLIENT_RECORDS_PER_S 10
 #define CLIENT_RECORDS_BURST 200
 #define FELLOW_RECORDS_PER_S 2000
 #define FELLOW_RECORDS_BURST 20000
+/* Of one client, told by fellows. */
+#define CORRECTIONS_PER_S 1
+#define CORRECTIONS_BURST 5
 /* A new fellow of version 1 hears of so many names of our clients now, of more when they are
  * published again. */
 #define TELL_MAX 400
@@ -56,8 +60,8 @@ static void kept(struct core *core, struct peer *peer, const struct record *reco
         return;
     if (peer->role == &role_client || peer->version < 2)
         spread_record(core, record->name, wire, told);
-    else if (record->is_withdrawn)
-        spread_withdrawn(core, record->name, told);
+    else
+        spread_held(core, record->name, told);
 }
 
 /* 0: kept and new; 1: known already; else *why says it. */
@@ -172,8 +176,12 @@ void registry_on_published(struct core *core, struct peer *peer,
     HASH_FIND(hh_node, core->clients, published.node.data, OVERLAY_NODE_ID_BYTES, client);
     published.request = 0;
     published.node.len = 0;
-    if (client && published.sequence > 0)
+    if (!client || published.sequence == 0)
+        return;
+    if (bucket_take(&client->corrections, core_now(core), CORRECTIONS_PER_S, CORRECTIONS_BURST))
         send_published(client, &published);
+    else
+        core->malformed++;
 }
 
 /* ---- what others hold now ----------------------------------------------------------------------
@@ -202,7 +210,7 @@ void registry_sweep(struct core *core)
     for (struct peer *fellow = core->fellows; fellow; fellow = fellow->hh_node.next)
         if (fellow->version < 2)
             return; /* its clients are found by what we keep */
-    directory_sweep(core->directory, is_ours, core);
+    directory_sweep(core->directory, SWEEP_NAMES, is_ours, core);
 }
 
 /* ---- what a new fellow is told -----------------------------------------------------------------

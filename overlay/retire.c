@@ -21,6 +21,7 @@ void serving_open(struct core *core)
     core->is_supernode = true;
     core->roles |= CONF_ROLE_SUPERNODE;
     spread_open(core);
+    serve_open(core);
     members_open(core);
     seats_watch(core);
     relays_serving(core);
@@ -30,15 +31,15 @@ void serving_open(struct core *core)
 void serving_begin(struct core *core)
 {
     char address[UPSTREAMS_MAX][ADDRESS_TEXT_MAX];
-    struct peer *home[UPSTREAMS_MAX];
+    struct peer *old[UPSTREAMS_MAX];
     int count = core->upstream_count;
 
     core->is_invited = true;
     core->seats = core->seats_state.invited_seats;
-    memcpy(home, core->upstream, (size_t)count * sizeof home[0]); /* leaving one moves the others */
+    memcpy(old, core->upstream, sizeof old); /* what is left changes its place */
     for (int i = 0; i < count; i++) {
-        strcpy(address[i], home[i]->address);
-        attach_leave(core, home[i], OLD_HOMES_MS);
+        strcpy(address[i], old[i]->address);
+        attach_leave(core, old[i], OLD_HOMES_MS);
     }
     serving_open(core);
     for (int i = 0; i < count; i++)
@@ -53,7 +54,7 @@ static void dial_homes(struct core *core)
 {
     int missing = HOMES_WANTED - attach_staying(core) - core->dialling;
 
-    for (int tries = 0; tries < 8 && missing > 0; tries++) {
+    for (int tries = 0; tries < 8 && missing > 0 && core->members->live_count > 0; tries++) {
         int chosen = (int)core_random(core, (uint64_t)core->members->live_count);
         const struct member *member = core->members->live[chosen];
         if (member->is_self || member->is_leaving || attach_has(core, member->node))
@@ -84,6 +85,7 @@ static void cease(struct core *core)
         fellow_close_idle(core, peer);
     }
     core_timer_stop(core, &core->spread_timer);
+    core_timer_stop(core, &core->news_timer);
     core_timer_stop(core, &core->seats_state.timer);
     members_close(core);
     local_close(core);

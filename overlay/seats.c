@@ -23,25 +23,34 @@ static int compare_seats(const void *left, const void *right)
     return a < b ? 1 : a > b ? -1 : 0;
 }
 
+struct realm_seats seats_judge(unsigned *each, unsigned supernodes, unsigned clients)
+{
+    struct realm_seats realm = {.supernodes = supernodes, .clients = clients};
+
+    qsort(each, supernodes, sizeof *each, compare_seats);
+    for (unsigned i = 0; i < supernodes; i++)
+        realm.seats += each[i];
+    realm.reserve = realm.seats;
+    for (unsigned i = 0; i < (supernodes * LOST_PERCENT + 99) / 100; i++)
+        realm.reserve -= each[i];
+    realm.is_short = realm.reserve < clients || supernodes < HOLDERS;
+    return realm;
+}
+
 struct realm_seats seats_of_realm(const struct core *core, const struct member *except)
 {
     const struct members *members = core->members;
-    struct realm_seats realm = {0};
     unsigned *each = core_alloc((size_t)(members->live_count + 1) * sizeof *each);
+    unsigned supernodes = 0, clients = 0;
 
     for (int i = 0; i < members->live_count; i++) {
         const struct member *member = members->live[i];
-        realm.clients += member->is_self ? core->client_count : member->clients;
+        clients += member->is_self ? core->client_count : member->clients;
         if (member == except || member->is_leaving)
             continue;
-        each[realm.supernodes++] = member->seats;
-        realm.seats += member->seats;
+        each[supernodes++] = member->seats;
     }
-    qsort(each, realm.supernodes, sizeof *each, compare_seats);
-    realm.reserve = realm.seats;
-    for (unsigned i = 0; i < (realm.supernodes * LOST_PERCENT + 99) / 100; i++)
-        realm.reserve -= each[i];
-    realm.is_short = realm.reserve < realm.clients || realm.supernodes < HOLDERS;
+    struct realm_seats realm = seats_judge(each, supernodes, clients);
     free(each);
     return realm;
 }
@@ -234,7 +243,7 @@ const char *seats_serving_text(const struct core *core)
         return "no: nobody outside was seen to reach this node";
     if (core_now(core) < core->born_ms + UP_MS)
         return "not yet: it has just started";
-    return "when the realm needs it: willing";
+    return "willing: when the realm needs one more";
 }
 
 /* ---- life -------------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ struct realm_seats {
     unsigned reserve; /* seats that are left when the 30 % with the most are lost */
     bool is_short;
 };
+/* Of supernodes with so many seats each (the order is changed) and so many clients in all. */
+struct realm_seats seats_judge(unsigned *each, unsigned supernodes, unsigned clients);
 /* `except` is counted as gone; NULL: nobody. */
 struct realm_seats seats_of_realm(const struct core *core, const struct member *except);
 

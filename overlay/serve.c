@@ -36,7 +36,7 @@ void serve_move(struct peer *client, unsigned grace_ms, const char *reason)
     send_goodbye(client, &goodbye);
 }
 
-static void refuse(struct peer *peer, const char *reason)
+void serve_refuse(struct peer *peer, const char *reason)
 {
     core_complain(peer->core, COMPLAINT_LINK, "%s (%s) was refused: %s", peer->site, peer->address,
                   reason);
@@ -60,9 +60,42 @@ static void redirect(struct peer *peer, const char *reason)
 void serve_accepted(struct core *core, struct peer *peer)
 {
     if (!core->is_supernode)
-        refuse(peer, "not a supernode");
+        serve_refuse(peer, "not a supernode");
     else if (core->is_leaving)
-        refuse(peer, "closing");
+        serve_refuse(peer, "closing");
+}
+
+#define NEWS_SOON_MS 2000
+#define NEWS_STEP_MS 200
+#define NEWS_AT_ONCE 20
+
+static void on_news(void *owner)
+{
+    struct core *core = owner;
+    int told = 0;
+
+    for (struct peer *client = core->clients; client; client = client->hh_node.next) {
+        if (client->other || client->news_ms > core->news_ms)
+            continue;
+        if (told++ == NEWS_AT_ONCE) {
+            core_timer_set(core, &core->news_timer, core_now(core) + NEWS_STEP_MS);
+            return;
+        }
+        serve_welcome(core, client);
+    }
+}
+
+void serve_news(struct core *core)
+{
+    core->news_ms = core_now(core);
+    if (!core->news_timer.place)
+        core_timer_set(core, &core->news_timer,
+                       core_now(core) + NEWS_SOON_MS + core_random(core, NEWS_SOON_MS));
+}
+
+void serve_open(struct core *core)
+{
+    core_timer_init(&core->news_timer, on_news, core);
 }
 
 void serve_welcome(struct core *core, struct peer *peer)
@@ -73,7 +106,7 @@ void serve_welcome(struct core *core, struct peer *peer)
     struct host_list list;
 
     host_list_fill(core, &list, peer);
-    welcome.version = PROTOCOL_VERSION;
+    welcome.version = core->version;
     welcome.your_address = peer->address;
     welcome.supernodes = list.list;
     welcome.n_supernodes = list.count;
@@ -84,6 +117,7 @@ void serve_welcome(struct core *core, struct peer *peer)
     if (peer->roles_granted & CONF_ROLE_SUPERNODE && peer->role == &role_accepted)
         welcome.member = gossip_own(core, &member);
     welcome.revocation = identity_list(core->identity).number;
+    peer->news_ms = core_now(core);
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_WELCOME;
     envelope.welcome = &welcome;
     peer_send(peer, &envelope);
@@ -106,11 +140,15 @@ static void accept_client(struct core *core, struct peer *peer, const Sallyport_
 
     HASH_FIND(hh_node, core->clients, peer->node, OVERLAY_NODE_ID_BYTES, older);
     if (older && older->other) {
-        refuse(peer, "that is this node itself");
+        serve_refuse(peer, "that is this node itself");
         return;
     }
     if (core->is_retiring) {
         redirect(peer, "this supernode retires");
+        return;
+    }
+    if (!older && hello->calls == 0 && core_sheds(core, LATE_NEWCOMERS_MS)) {
+        redirect(peer, "it is overloaded");
         return;
     }
     if (!older && !seats_are_free(core, hello->calls)) {
@@ -121,7 +159,7 @@ static void accept_client(struct core *core, struct peer *peer, const Sallyport_
         serve_goodbye(older, REPLACED);
         peer_close(older, REPLACED);
     }
-    peer->version = hello->version < PROTOCOL_VERSION ? hello->version : PROTOCOL_VERSION;
+    peer->version = core_common_version(core, hello->version);
     peer->calls = hello->calls;
     serve_welcome(core, peer);
     peer_ready(peer, &role_client);
@@ -136,15 +174,15 @@ static void accept_client(struct core *core, struct peer *peer, const Sallyport_
 static void on_hello(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)
 {
     revocation_greeted(peer, envelope->hello->revocation);
-    if (!core->is_supernode)
-        refuse(peer, "not a supernode"); /* no more since it connected */
+    if (!core->is_supernode || core->is_leaving)
+        serve_accepted(core, peer); /* since the link came in */
     else if (envelope->hello->version < 1)
-        refuse(peer, "no common version of the protocol");
+        serve_refuse(peer, "no common version of the protocol");
     else if (envelope->hello->supernode)
         fellow_accept(core, peer, envelope->hello);
     else if (!(peer->roles_granted &
                (CONF_ROLE_GATEWAY | CONF_ROLE_CLIENT | CONF_ROLE_RELAY | CONF_ROLE_SUPERNODE)))
-        refuse(peer, "its certificate grants no role");
+        serve_refuse(peer, "its certificate grants no role");
     else
         accept_client(core, peer, envelope->hello);
 }

@@ -7,6 +7,8 @@
 /* One that is accused in error is back by then, and nothing has to move. */
 #define SETTLE_MS 1000
 #define SETTLE_SPREAD_MS 500
+/* But one that comes and goes all the time must not keep the others waiting. */
+#define UNSETTLED_MAX_MS 5000
 /* What did not arrive, for whatever reason, is sent again after so long. */
 #define AGAIN_MS 60000
 /* A new holder hears many records: so many at a time. */
@@ -17,7 +19,7 @@
 /* ---- one record -------------------------------------------------------------------------------
  */
 
-static void send_to(struct core *core, struct member *holder, const Sallyport__SignedRecord *wire)
+static int send_to(struct core *core, struct member *holder, const Sallyport__SignedRecord *wire)
 {
     Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
     Sallyport__Publish publish = SALLYPORT__PUBLISH__INIT;
@@ -28,7 +30,13 @@ static void send_to(struct core *core, struct member *holder, const Sallyport__S
     publish.forwarded = true;
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_PUBLISH;
     envelope.publish = &publish;
-    (void)fellow_send(core, holder, &envelope);
+    return fellow_send(core, holder, &envelope);
+}
+
+/* Who was told: this member, in this life, since something to it was lost last. */
+static uint64_t life_of(const struct member *member)
+{
+    return member->hash ^ member->instance ^ ((uint64_t)member->losses << 32);
 }
 
 static bool has(const uint64_t told[HOLDERS], uint64_t hash)
@@ -45,11 +53,13 @@ static int tell(struct core *core, const char *name, const Sallyport__SignedReco
     int count = members_rank(core, members_key(name), holders), sent = 0;
 
     for (int i = 0; i < count; i++) {
-        now_told[i] = holders[i]->hash;
-        if (holders[i]->is_self || has(told, holders[i]->hash))
+        uint64_t life = life_of(holders[i]);
+        if (holders[i]->is_self)
             continue;
-        send_to(core, holders[i], wire);
-        sent++;
+        if (!has(told, life) && send_to(core, holders[i], wire) < 0)
+            continue; /* another time */
+        sent += !has(told, life);
+        now_told[i] = life;
     }
     memcpy(told, now_told, sizeof now_told);
     return sent;
@@ -62,14 +72,13 @@ void spread_record(struct core *core, const char *name, const Sallyport__SignedR
     tell(core, name, wire, told);
 }
 
-void spread_withdrawn(struct core *core, const char *name, uint64_t told[HOLDERS])
+void spread_held(struct core *core, const char *name, uint64_t told[HOLDERS])
 {
     struct member *holders[HOLDERS];
     int count = members_rank(core, members_key(name), holders);
 
-    memset(told, 0, HOLDERS * sizeof told[0]);
-    for (int i = 0; i < count; i++)
-        told[i] = holders[i]->hash;
+    for (int i = 0; i < HOLDERS; i++)
+        told[i] = i < count ? holders[i]->hash : 0;
 }
 
 /* ---- all of them ------------------------------------------------------------------------------
@@ -88,13 +97,31 @@ static bool is_own(const struct core *core, const uint8_t *node)
     return client != NULL;
 }
 
+/* Of those that held it before, are we the first one that lives? */
+static bool is_ours_to_hand_on(const struct core *core, const uint64_t told[HOLDERS])
+{
+    const struct members *members = core->members;
+
+    for (int i = 0; i < HOLDERS; i++) {
+        if (told[i] == members->self->hash)
+            return true;
+        for (int k = 0; told[i] && k < members->live_count; k++)
+            if (members->live[k]->hash == told[i])
+                return false;
+    }
+    return false;
+}
+
 static bool look_at(void *ctx, const struct directory_answer *held)
 {
     struct round *round = ctx;
     Sallyport__SignedRecord wire = SALLYPORT__SIGNED_RECORD__INIT;
 
-    if (!held->is_withdrawn && !is_own(round->core, held->node))
+    if (!held->is_withdrawn && !is_own(round->core, held->node) &&
+        !is_ours_to_hand_on(round->core, held->told)) {
+        spread_held(round->core, held->name, held->told);
         return true;
+    }
     wire.record = held->record;
     wire.signature = held->signature;
     round->sent += tell(round->core, held->name, &wire, held->told);
@@ -108,6 +135,7 @@ static void on_step(void *owner)
 
     if (!core->members)
         return;
+    core->spread_by_ms = 0;
     bool is_done =
         directory_walk(core->directory, core->io.time_s(core->io.ctx), STEP_NAMES, look_at, &round);
     core_timer_set(core, &core->spread_timer, core_now(core) + (is_done ? AGAIN_MS : STEP_MS));
@@ -121,26 +149,11 @@ void spread_open(struct core *core)
 
 void spread_members_changed(struct core *core)
 {
+    uint64_t at_ms = core_now(core) + SETTLE_MS + core_random(core, SETTLE_SPREAD_MS);
+
     directory_walk_anew(core->directory);
+    if (core->spread_by_ms == 0)
+        core->spread_by_ms = core_now(core) + UNSETTLED_MAX_MS;
     core_timer_set(core, &core->spread_timer,
-                   core_now(core) + SETTLE_MS + core_random(core, SETTLE_SPREAD_MS));
-}
-
-static void forget_told(uint64_t told[HOLDERS], uint64_t hash)
-{
-    for (int i = 0; i < HOLDERS; i++)
-        if (told[i] == hash)
-            told[i] = 0;
-}
-
-static bool forget(void *ctx, const struct directory_answer *held)
-{
-    forget_told(held->told, ((const struct member *)ctx)->hash);
-    return true;
-}
-
-void spread_member_forgot(struct core *core, const struct member *member)
-{
-    directory_each(core->directory, core->io.time_s(core->io.ctx), forget, (void *)member);
-    spread_members_changed(core);
+                   at_ms < core->spread_by_ms ? at_ms : core->spread_by_ms);
 }

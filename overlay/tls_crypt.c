@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define PLAIN_MAX 16384
+#define IDLE_BYTES_MAX 512 /* more than a Ping and a Pong need */
 #define ALERT_OF(reason) ((reason)-SSL_AD_REASON_OFFSET)
 
 /* What the other side means by an alert about our certificate (RFC 8446, section 6.2). */
@@ -100,8 +101,10 @@ static void offer_session(struct tls_stream *stream)
 void tls_crypt_keep_session(struct tls_stream *stream)
 {
     bool was_up = stream->ssl && SSL_is_init_finished(stream->ssl) && !stream->verdict;
+    /* Nobody has looked at it: a crowd at the door, or no answer. */
+    bool is_unseen = stream->ssl && SSL_get_state(stream->ssl) == TLS_ST_CW_CLNT_HELLO;
 
-    if (!stream->sessions || !was_up)
+    if (!stream->sessions || (!was_up && !is_unseen))
         return;
     /* Cut or not, the session is as good as it was: OpenSSL would spoil it when it is freed. */
     SSL_set_shutdown(stream->ssl, SSL_get_shutdown(stream->ssl) | SSL_SENT_SHUTDOWN);
@@ -155,6 +158,28 @@ static bool is_protocol_agreed(struct tls_stream *stream)
     memcpy(stream->alpn, name, length);
     stream->alpn[length] = '\0';
     return true;
+}
+
+/* OpenSSL's memory BIOs never give back what they needed once: large ones are replaced when they
+ * are empty. */
+static BIO *small_for(BIO *bio)
+{
+    BUF_MEM *memory = NULL;
+
+    BIO_get_mem_ptr(bio, &memory);
+    if (BIO_ctrl_pending(bio) > 0 || !memory || memory->max <= IDLE_BYTES_MAX)
+        return NULL;
+    return BIO_new(BIO_s_mem());
+}
+
+void tls_crypt_trim(struct tls_stream *stream)
+{
+    BIO *in = small_for(stream->in), *out = small_for(stream->out);
+
+    if (in)
+        SSL_set0_rbio(stream->ssl, stream->in = in);
+    if (out)
+        SSL_set0_wbio(stream->ssl, stream->out = out);
 }
 
 /* The peer's certificate is for on_up; a stream that is up needs it no more. */
@@ -245,11 +270,15 @@ static bool give_unread(struct tls_stream *stream)
 
 void tls_crypt_go(struct tls_stream *stream)
 {
+    uv_tcp_t *tcp = stream->tcp;
+
     ERR_clear_error();
     if (stream->state == TLS_HANDSHAKE && !shake(stream))
         return;
     if (stream->state == TLS_UP && give_unread(stream))
         read_plain(stream);
+    if (tls_is_live(stream, tcp))
+        tls_crypt_trim(stream);
 }
 
 int tls_crypt_send(struct tls_stream *stream, const uint8_t *data, size_t bytes)

@@ -117,6 +117,8 @@ void tls_crypt_take(struct tls_stream *stream, const uint8_t *data, size_t bytes
 void tls_crypt_go(struct tls_stream *stream);
 /* The connection ends: its newest session is for the next dial. */
 void tls_crypt_keep_session(struct tls_stream *stream);
+/* Gives back the memory of large messages that are through. */
+void tls_crypt_trim(struct tls_stream *stream);
 int tls_crypt_send(struct tls_stream *stream, const uint8_t *data, size_t bytes);
 
 #endif

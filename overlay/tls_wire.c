@@ -175,6 +175,7 @@ void tls_wire_flush(struct tls_stream *stream)
         error = write_later(stream, data + done, (size_t)pending - done);
     stream->handed += (size_t)pending;
     (void)BIO_reset(stream->out);
+    tls_crypt_trim(stream);
     if (error < 0 && stream->state < TLS_DOWN)
         tls_fail(stream, "%s", uv_strerror(error));
 }

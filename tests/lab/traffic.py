@@ -242,3 +242,17 @@ class Window:
             if gap_ms > 0:
                 print(f"     gap: {one}, {gap_ms} ms, at {began_ms - self.at_ms:+.0f} ms",
                       flush=True)
+                self.tell_ways(one, began_ms)
+
+    def tell_ways(self, attempt, around_ms):
+        """What the journals at both ends say of its path around that time."""
+        for phone in (attempt.caller, attempt.callee):
+            gateway, users = phone.site.gateway, {attempt.caller.user, attempt.callee.user}
+            call = next((call for call in gateway.ask("calls").get("ended", []) if users ==
+                         {leg["name"].split("@")[0] for leg in call["legs"]}), {"id": "none"})
+            journal = gateway.ask(f"calls/{call['id']}/journal").get("journal", {"entries": []})
+            for entry in journal["entries"]:
+                at_ms = attempt.dialled_ms + entry["at_ms"]
+                if entry["part"] == "path" and -1000 < at_ms - around_ms < 1000:
+                    print(f"       {gateway.node} {at_ms - self.at_ms:+.0f} ms: {entry['text']}",
+                          flush=True)

@@ -364,6 +364,39 @@ static void the_other_gateway_of_the_site_answers(uint64_t seed)
     scene_close(&scene);
 }
 
+/* Calls go to the gateways of a site as often as their weights say, and to one of a higher priority
+ * only when the others do not answer. */
+static void the_gateways_of_a_site_share_its_calls(uint64_t seed)
+{
+    struct scene scene;
+    int to_twin = 0;
+
+    scene_open(&scene, seed);
+    bool is_by_weight = seed % 2;
+    struct sim_node *twin = world_twin(&scene.world, "paris");
+    sim_node_knows(twin, scene.one);
+    sim_node_knows(twin, scene.two);
+    twin->weight = is_by_weight ? 3 : 100;
+    twin->priority = is_by_weight ? 0 : 10;
+    sim_node_start(twin);
+    world_run(&scene.world, 2000);
+    for (int i = 0; i < 100; i++) {
+        struct sim_call *call = scene_call(scene.berlin, "202@paris");
+        world_run(&scene.world, 500);
+        sim_check(&scene.world, call->answers == 1);
+        to_twin += sim_call_far(&scene.world, call)->node == twin;
+        sim_call_end(call, CALL_NORMAL);
+        world_run(&scene.world, 100);
+    }
+    sim_check(&scene.world, is_by_weight ? to_twin > 60 && to_twin < 90 : to_twin == 0);
+    sim_node_stop(scene.paris);
+    world_run(&scene.world, 100);
+    struct sim_call *call = scene_call(scene.berlin, "202@paris");
+    world_run(&scene.world, 2000);
+    sim_check(&scene.world, call->answers == 1);
+    scene_close(&scene);
+}
+
 /* Supernodes that tell much, and clients that have nothing to say: the links stay. */
 static void who_only_listens_is_not_dropped(uint64_t seed)
 {
@@ -460,6 +493,7 @@ int main(int argc, char **argv)
     scene_seeds(argc, argv, "full", a_full_supernode_sends_on, 5);
     scene_seeds(argc, argv, "nobody", nobody_is_there, 5);
     scene_seeds(argc, argv, "twin", the_other_gateway_of_the_site_answers, 10);
+    scene_seeds(argc, argv, "shares", the_gateways_of_a_site_share_its_calls, 6);
     scene_seeds(argc, argv, "listens", who_only_listens_is_not_dropped, 3);
     scene_seeds(argc, argv, "roles", greetings_cross_a_change_of_role, 20);
     scene_seeds(argc, argv, "invited", an_invited_one_joins_by_either_home, 10);

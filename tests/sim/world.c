@@ -98,6 +98,9 @@ void sim_node_start(struct sim_node *node)
         .seats = node->seats,
         .may_serve = node->may_serve,
         .plenty_for_ms = node->plenty_for_ms,
+        .priority = node->priority,
+        .weight = node->weight,
+        .version = node->version,
     };
     struct core_io io = sim_io(node);
 

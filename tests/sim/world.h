@@ -90,9 +90,11 @@ struct sim_node {
     unsigned seats;
     bool may_serve; /* when invited; others can reach it */
     uint64_t plenty_for_ms;
+    unsigned priority, weight;       /* among the gateways of its site; weight 0: 1 */
     int group;                       /* for stories, at first 0 */
     const struct sim_faults *faults; /* what it does to the Route frames that it sends; NULL: the
                                         world's */
+    unsigned version;                /* of the protocol; 0: the newest */
     bool is_silent; /* its wires stall, dials to it vanish: the power is off, but nobody knows */
     uint64_t wake_ms;
     bool is_deferred;

@@ -25,6 +25,8 @@ static void test_defaults(void **state)
     assert_int_equal(conf->overlay.roles, CONF_ROLE_GATEWAY);
     assert_int_equal(conf->overlay.serve, CONF_SERVE_AUTO);
     assert_int_equal(conf->overlay.seats, 0);
+    assert_int_equal(conf->overlay.priority, 0);
+    assert_int_equal(conf->overlay.weight, 1);
     assert_true(conf->overlay.udp);
     assert_int_equal(conf->overlay.udp_port, 0);
     assert_false(conf->overlay.relay_only);
@@ -60,7 +62,8 @@ static const char whole_file[] =
     "  supernodes = { \"a.example:443\", \"192.0.2.7:443\", \"[2001:db8::1]:4430\" }\n"
     "  proxy = \"http://anna:s3cret@proxy.example:3128/\"  trust = { \"paris\", \"oslo.2\" }"
     "  roles = { \"gateway\", \"supernode\", \"Relay\" }\n"
-    "  udp = no  udp_port = 4000  relay_only = on  keep_path = 0s relay_kbit = 50000\n"
+    "  udp = no  udp_port = 4000  relay_only = on  keep_path = 0s relay_kbit = 50000 priority = 20 "
+    "weight = 3\n"
     "}\n"
     "sip {\n"
     "  listen = { \"udp:0.0.0.0:5060\", \"tcp:[::1]:5060\", }  domain = \"berlin.example\"\n"
@@ -97,6 +100,8 @@ static void check_overlay(const struct conf *conf)
     assert_int_equal(conf->overlay.udp_port, 4000);
     assert_true(conf->overlay.relay_only);
     assert_int_equal(conf->overlay.keep_path_s, 0);
+    assert_int_equal(conf->overlay.priority, 20);
+    assert_int_equal(conf->overlay.weight, 3);
     assert_int_equal(conf->overlay.relay_kbit, 50000);
 }
 

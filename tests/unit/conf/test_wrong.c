@@ -137,6 +137,8 @@ static const struct wrong values[] = {
      "2: overlay: supernode \"true\" does not say when; known are auto, always and never\n"},
     {"realm { enrolment = \"e\" }\noverlay { seats = 0 }\n",
      "2: overlay: seats \"0\" is out of range; allowed are 1 to 1000000\n"},
+    {"realm { enrolment = \"e\" }\noverlay { weight = 0 }\n",
+     "2: overlay: weight \"0\" is out of range; allowed are 1 to 65535\n"},
     {"media { ports = \"20000\" }\n",
      "1: media: ports \"20000\" is no range; write FIRST-LAST, for example \"20000-29999\"\n"},
     {"media { ports = \"80-1000\" }\n",

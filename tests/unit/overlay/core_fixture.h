@@ -7,7 +7,7 @@
 #include "overlay/core_internal.h"
 #include "tests/unit/overlay/realm_fixture.h"
 
-#define STAND_FRAMES 64
+#define STAND_FRAMES 1024
 
 /* What a core did to the outside. */
 struct stand {

@@ -2,7 +2,7 @@
  * house. */
 #include "overlay/identity_ticket.h"
 #include "overlay/identity_x509.h"
-#include "overlay/tls_session.h"
+#include "overlay/tls_stream.h"
 #include "tests/unit/overlay/realm_fixture.h"
 #include "tests/unit/overlay/tls_fixture.h"
 
@@ -77,6 +77,50 @@ static void both_know_each_other_and_talk(void **state)
     assert_true(fixture_run(&f, &f.client.is_closed));
     assert_int_equal(f.server.bytes, sizeof data + 100);
     assert_string_equal(f.server.why, "closed by the other side");
+    fixture_close(&f);
+}
+
+static void talk_both_ways(size_t bytes)
+{
+    static uint8_t data[60000];
+    size_t client_has = f.client.bytes, server_has = f.server.bytes;
+
+    assert_int_equal(tls_stream_send(f.client.stream, data, bytes), 0);
+    assert_int_equal(tls_stream_send(f.server.stream, data, bytes), 0);
+    for (int i = 0;
+         i < 1000 && (f.server.bytes < server_has + bytes || f.client.bytes < client_has + bytes);
+         i++)
+        uv_run(&f.loop, UV_RUN_ONCE);
+    assert_int_equal(f.server.bytes, server_has + bytes);
+    assert_int_equal(f.client.bytes, client_has + bytes);
+}
+
+static size_t room_of(BIO *bio)
+{
+    BUF_MEM *memory;
+
+    BIO_get_mem_ptr(bio, &memory);
+    return memory->max;
+}
+
+/* A link that is up has given back what its handshake needed, and is whole without: keys change,
+ * large messages pass, and their memory goes as well. */
+static void an_idle_stream_holds_little(void **state)
+{
+    (void)state;
+    connect_both();
+    talk_both_ways(100);
+    talk_both_ways(60000);
+    assert_int_equal(SSL_key_update(f.client.stream->ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+    talk_both_ways(100);
+    assert_int_equal(SSL_key_update(f.server.stream->ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+    talk_both_ways(60000);
+    talk_both_ways(100);
+    const struct tls_stream *ends[] = {f.client.stream, f.server.stream};
+    for (int i = 0; i < 2; i++) {
+        assert_true(room_of(ends[i]->in) <= 512);
+        assert_true(room_of(ends[i]->out) <= 512);
+    }
     fixture_close(&f);
 }
 
@@ -467,6 +511,44 @@ static void what_was_cut_is_resumed_too(void **state)
     close_with_sessions();
 }
 
+/* Who is not let in, because there are too many, has spent nothing. */
+static void a_session_that_nobody_saw_is_kept(void **state)
+{
+    struct sockaddr_storage address;
+    char name[ADDRESS_TEXT_MAX + 20];
+
+    (void)state;
+    open_with_sessions(berlin, paris);
+    assert_false(dial_resumes(TLS_ALPN_LINK));
+    hang_up();
+    uv_close((uv_handle_t *)&f.listener, NULL);
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+
+    assert_int_equal(address_parse(f.address, &address), 0);
+    int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, address_length(&address)), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    assert_int_equal(fixture_dial(&f, NULL, TLS_ALPN_LINK), 0);
+    int taken = accept(fd, NULL, NULL);
+    struct linger at_once = {1, 0};
+    uv_run(&f.loop, UV_RUN_ONCE);
+    setsockopt(taken, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(taken);
+    close(fd);
+    assert_true(fixture_run(&f, &f.client.is_down));
+    assert_non_null(strstr(f.client.why, "connection reset"));
+    hang_up();
+
+    snprintf(name, sizeof name, TLS_ALPN_LINK " %s", f.address);
+    SSL_SESSION *session = tls_sessions_take(f.sessions, name);
+    assert_non_null(session);
+    assert_true(SSL_SESSION_is_resumable(session));
+    SSL_SESSION_free(session);
+    uv_tcp_init(&f.loop, &f.listener);
+    close_with_sessions();
+}
+
 static void a_session_is_of_one_protocol(void **state)
 {
     (void)state;
@@ -697,6 +779,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_know_each_other_and_talk),
+        cmocka_unit_test(an_idle_stream_holds_little),
         cmocka_unit_test(both_sides_are_told_why_one_is_refused),
         cmocka_unit_test(strangers_without_tls_are_told_apart),
         cmocka_unit_test(openssl_without_a_certificate_is_refused),
@@ -711,6 +794,7 @@ int main(void)
         cmocka_unit_test(a_detached_stream_can_be_closed),
         cmocka_unit_test(the_next_dial_is_resumed),
         cmocka_unit_test(what_was_cut_is_resumed_too),
+        cmocka_unit_test(a_session_that_nobody_saw_is_kept),
         cmocka_unit_test(a_session_is_of_one_protocol),
         cmocka_unit_test(who_is_revoked_since_is_not_resumed),
         cmocka_unit_test(who_has_expired_since_is_not_resumed),
