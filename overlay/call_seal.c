@@ -71,8 +71,8 @@ static uint8_t *pack_signed(struct core *core, const struct call_letter *letter,
 }
 
 /* Home, standby, home, …; and of the far end's homes first, second, second, first: one dead
- * supernode, whosever it is, costs one repetition. What something of the far end has come by is
- * taken for the home. */
+ * supernode, whosever it is, costs one repetition, and one at each end two (from the second on two
+ * ways are taken at once). What something of the far end has come by is taken for the home. */
 static struct peer *choose_way(const struct core *core, const struct call_letter *letter)
 {
     bool is_standby = core->upstream_count > 1 && core->upstream[1]->link == letter->heard_by;

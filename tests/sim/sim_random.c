@@ -516,8 +516,9 @@ static void calm_down(struct chaos *chaos)
     for (int i = 0; i < chaos->count; i++)
         if (chaos->node[i]->core && chaos->node[i]->core->is_leaving)
             sim_node_stop(chaos->node[i]);
+    /* all supernodes: with fewer there may not be a seat for everyone */
     for (int i = 0; i < chaos->count; i++)
-        if (i == 0 || draw(chaos, 3) > 0)
+        if (i < chaos->supernodes || draw(chaos, 3) > 0)
             start(chaos, chaos->node[i]);
     world_run(world, CALM_MS);
     check_always(chaos);

@@ -189,10 +189,10 @@ static void print_model(const struct cost *alone, int count, const struct cost *
 
 void table_cost(const struct table_size *size)
 {
-    static const int gateways[] = {60, 1000, 10000, 100000}, supernodes[] = {5, 6, 24, 204};
-    static const int alone_supernodes[] = {8, 50, 100, 200, 400, 1000};
-    static const int counts[] = {1, 3, 4}, alone_counts[] = {1, 3, 6};
-    struct cost alone[6], cost;
+    static const int gateways[] = {60, 1000, 10000}, supernodes[] = {5, 6, 24};
+    static const int alone_supernodes[] = {8, 50, 100, 200};
+    static const int counts[] = {1, 3, 3}, alone_counts[] = {1, 3, 4};
+    struct cost alone[4], cost;
     int count = alone_counts[size->extent];
 
     printf("   supernodes by themselves; a failure known to all others after s, crashed and "
