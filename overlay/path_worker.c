@@ -5,9 +5,11 @@
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define RTP_BYTES_MIN 12
 #define RTCP_BYTES_MIN 8
+#define EARLY_MS 300
 
 /* ---- packets ----------------------------------------------------------------------------------
  */
@@ -47,6 +49,34 @@ static void on_stun(struct path_worker *worker, const struct sockaddr_storage *s
         path_check_receive(worker, NULL, source, packet, bytes);
 }
 
+static void keep_early(struct path_worker *worker, uint32_t ssrc, const uint8_t *packet,
+                       size_t bytes)
+{
+    struct path_early *early = &worker->early[worker->early_next];
+
+    if (bytes > sizeof early->packet)
+        return;
+    worker->early_next = (worker->early_next + 1) % PATH_EARLY_MAX;
+    early->ssrc = ssrc;
+    early->at_ms = uv_now(worker->loop);
+    early->bytes = bytes;
+    memcpy(early->packet, packet, bytes);
+}
+
+/* What came for it before, oldest first. */
+static void give_early(struct path_worker *worker, const struct path_listener *listener)
+{
+    for (unsigned i = 0; i < PATH_EARLY_MAX; i++) {
+        struct path_early *early = &worker->early[(worker->early_next + i) % PATH_EARLY_MAX];
+        size_t bytes = early->bytes;
+        if (bytes == 0 || early->ssrc != listener->ssrc)
+            continue;
+        early->bytes = 0;
+        if (uv_now(worker->loop) <= early->at_ms + EARLY_MS)
+            listener->receive(listener->receiver, early->packet, bytes);
+    }
+}
+
 void path_worker_receive(struct path_worker *worker, struct path_way *way,
                          const struct sockaddr_storage *source, uint8_t *packet, size_t bytes)
 {
@@ -75,6 +105,8 @@ void path_worker_receive(struct path_worker *worker, struct path_way *way,
     HASH_FIND(hh, worker->listeners, &ssrc, sizeof ssrc, listener);
     if (!listener) {
         worker->figures.stranger++;
+        if (!is_rtcp)
+            keep_early(worker, ssrc, packet, bytes);
         return;
     }
     if (is_flood(listener->path)) {
@@ -123,6 +155,7 @@ void path_worker_listen(struct path_letter *letter)
             path_check_hurry(path->live.current, uv_now(worker->loop));
     }
     path_live_wake(path);
+    give_early(worker, listener);
 }
 
 void path_worker_unlisten(struct path_worker *worker, uint32_t ssrc)

@@ -95,6 +95,17 @@ struct path_way {
     TAILQ_ENTRY(path_way) next;
 };
 
+/* The voice of who has just answered takes a shorter way than the answer: its first packets are
+ * kept for a moment, for whoever will listen. */
+#define PATH_EARLY_MAX 32
+#define PATH_EARLY_BYTES 400
+struct path_early {
+    uint32_t ssrc;
+    uint64_t at_ms;
+    size_t bytes; /* 0: none */
+    uint8_t packet[PATH_EARLY_BYTES];
+};
+
 /* path_check.c */
 void path_way_init(struct path_way *way, const struct path_way_ops *ops, struct path *path);
 void path_way_fini(struct path_way *way);
@@ -309,6 +320,8 @@ struct path_worker {
     struct path_post *to_control;
     struct path *live;
     struct path_listener *listeners;
+    struct path_early early[PATH_EARLY_MAX]; /* media that nobody listened for yet; a ring */
+    unsigned early_next;
     struct path_probe *probes;
     struct path_channel *channels; /* to relays, by UDP */
     struct path_figures figures;
