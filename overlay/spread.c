@@ -54,11 +54,10 @@ static int tell(struct core *core, const char *name, const Sallyport__SignedReco
 
     for (int i = 0; i < count; i++) {
         uint64_t life = life_of(holders[i]);
-        if (holders[i]->is_self)
-            continue;
-        if (!has(told, life) && send_to(core, holders[i], wire) < 0)
+        bool is_known = holders[i]->is_self || has(told, life);
+        if (!is_known && send_to(core, holders[i], wire) < 0)
             continue; /* another time */
-        sent += !has(told, life);
+        sent += !is_known;
         now_told[i] = life;
     }
     memcpy(told, now_told, sizeof now_told);
@@ -78,7 +77,7 @@ void spread_held(struct core *core, const char *name, uint64_t told[HOLDERS])
     int count = members_rank(core, members_key(name), holders);
 
     for (int i = 0; i < HOLDERS; i++)
-        told[i] = i < count ? holders[i]->hash : 0;
+        told[i] = i < count ? life_of(holders[i]) : 0;
 }
 
 /* ---- all of them ------------------------------------------------------------------------------
@@ -103,10 +102,10 @@ static bool is_ours_to_hand_on(const struct core *core, const uint64_t told[HOLD
     const struct members *members = core->members;
 
     for (int i = 0; i < HOLDERS; i++) {
-        if (told[i] == members->self->hash)
+        if (told[i] == life_of(members->self))
             return true;
         for (int k = 0; told[i] && k < members->live_count; k++)
-            if (members->live[k]->hash == told[i])
+            if (life_of(members->live[k]) == told[i])
                 return false;
     }
     return false;
