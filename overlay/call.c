@@ -15,13 +15,14 @@
  *   outgoing                                   incoming
  *
  *   LOOKING <--> OFFERING --> WAITING          OFFERED
- *                               |                |
+ *      |                      ^ |                |
+ *      +--- it was there -----+ |                |
  *                               +------> UP <----+
  *
  *   and from each of them --> CLOSING --> (freed)
  */
 static const bool may_follow[CALL_STATES][CALL_STATES] = {
-    [STATE_LOOKING] = {[STATE_OFFERING] = true, [STATE_CLOSING] = true},
+    [STATE_LOOKING] = {[STATE_OFFERING] = true, [STATE_WAITING] = true, [STATE_CLOSING] = true},
     [STATE_OFFERING] = {[STATE_LOOKING] = true, [STATE_WAITING] = true, [STATE_CLOSING] = true},
     [STATE_WAITING] = {[STATE_UP] = true, [STATE_CLOSING] = true},
     [STATE_OFFERED] = {[STATE_UP] = true, [STATE_CLOSING] = true},

@@ -11,6 +11,7 @@
  *   call_accept.c   incoming: the offer and what is refused
  *   call_reply.c    replies, updates, digits: what each body means
  *   call_message.c  numbers, acknowledgements, repetition, order
+ *   call_moved.c    where the far end is attached now
  *   call_note.c     what the journal is told
  *   call_seal.c     sealing, signing, opening
  *
@@ -46,6 +47,7 @@ struct call_out {
     uint32_t number;
     int kind; /* Sallyport__CallMessage__BodyCase */
     int attempt;
+    int way; /* the next one to be taken (call_seal.c) */
     uint64_t first_ms, next_ms;
     size_t bytes;
     uint8_t data[];
@@ -97,6 +99,7 @@ struct overlay_call {
     /* the far end */
     struct certificate *far;
     struct homes homes;
+    int64_t homes_s;       /* when it was there, by its clock */
     struct lookup refresh; /* when its homes are no longer right */
     uint64_t refresh_ms;   /* not before */
 
@@ -117,9 +120,8 @@ struct overlay_call {
     /* signalling */
     uint32_t last_number; /* sent */
     uint32_t far_number;  /* all up to this one were processed */
-    uint32_t acked;       /* what our last Ack said, and how often in a row */
-    int ack_attempt;
-    core_link heard_by; /* the upstream that brought its last message; 0: none yet */
+    uint32_t acked;       /* what our last Ack said */
+    core_link heard_by;   /* the upstream that brought its last message, or its record */
     TAILQ_HEAD(, call_out) out;
     int out_count;
     Sallyport__CallMessage *early[CALL_EARLY_MAX];
@@ -204,9 +206,10 @@ void call_errand_free(struct overlay_call *call);
 /* ---- call_accept.c ----------------------------------------------------------------------------
  */
 
+struct call_opened;
 /* A call that we do not know, in a message sealed to our certificate. */
 void call_on_stranger(struct core *core, const struct call_name *name,
-                      const Sallyport__CallMessage *message, const struct certificate *signer);
+                      const struct call_opened *opened, const struct certificate *signer);
 
 /* ---- call_reply.c -----------------------------------------------------------------------------
  */
@@ -236,6 +239,8 @@ void call_drop_out(struct overlay_call *call);
 void call_drop_early(struct overlay_call *call);
 /* All again at once: the way changed. */
 void call_send_again(struct overlay_call *call);
+/* It has been waited for long enough. */
+void call_send_by_all_ways(struct overlay_call *call);
 void call_message_init(struct overlay_call *call);
 void call_route_forget(struct core *core, struct call_route *route);
 
@@ -256,6 +261,14 @@ void call_note_undelivered(struct overlay_call *call, const struct peer *peer, i
 /* Its path was just taken: says so when that is warm. */
 void call_note_warm(struct overlay_call *call);
 
+/* ---- call_moved.c -----------------------------------------------------------------------------
+ */
+
+/* The far end is attached where this newer record says: what is unacknowledged goes there. */
+void call_moved(struct overlay_call *call, const struct record *record, core_link told_by);
+/* Asks the directory, soon after the last time not, and goes on from there. */
+void call_refresh_homes(struct overlay_call *call);
+
 /* ---- call_seal.c ------------------------------------------------------------------------------
  */
 
@@ -266,13 +279,16 @@ struct call_letter {
     const struct homes *homes;
     const uint8_t *message;
     size_t bytes;
-    int attempt;        /* chooses the way */
+    int way;            /* the first, the second …: of four */
     core_link heard_by; /* an upstream that something of the far end came by; 0: none */
 };
 /* Signs, seals and sends; the Route's id and the upstream used are written when not NULL.
  * -ENOTCONN: not attached. */
 int call_letter_send(struct core *core, const struct call_letter *letter,
                      uint8_t id[ROUTE_ID_BYTES], core_link *upstream);
+/* What is said once, and again when asked again: to both homes of the far end at once, by what we
+ * heard it by, which works. */
+void call_letter_send_wide(struct core *core, const struct call_letter *letter);
 /* Opens what came and checks its form; the caller frees both. */
 struct call_opened {
     Sallyport__SignedCall *outer;

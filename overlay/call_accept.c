@@ -14,6 +14,7 @@ struct incoming {
     const Sallyport__CallMessage *message;
     const Sallyport__Offer *offer;
     const struct certificate *signer;
+    core_link by; /* the upstream that brought it */
 };
 
 /* No call is made for what is refused: one End, and again for each time that the offer comes again.
@@ -47,8 +48,9 @@ static void refuse(const struct incoming *in, enum call_reason reason, const cha
         .homes = &homes,
         .message = data,
         .bytes = bytes,
+        .heard_by = in->by,
     };
-    call_letter_send(in->core, &letter, NULL, NULL);
+    call_letter_send_wide(in->core, &letter);
     free(data);
 }
 
@@ -131,11 +133,13 @@ static void make_call(const struct incoming *in, const struct codec_list *codecs
         return;
     }
     call_start_timers(call);
+    call->heard_by = in->by;
     call->caller = caller;
     caller_take(caller);
     call->far = core_alloc(sizeof *call->far);
     *call->far = *in->signer;
     homes_decode(&call->homes, in->offer->homes, in->offer->n_homes);
+    call->homes_s = in->message->sent_s;
     memcpy(call->far_public, in->offer->key.data, sizeof call->far_public);
     call->has_far_key = true;
     call->codecs = *codecs;
@@ -176,9 +180,10 @@ static void on_offer(const struct incoming *in)
 }
 
 void call_on_stranger(struct core *core, const struct call_name *name,
-                      const Sallyport__CallMessage *message, const struct certificate *signer)
+                      const struct call_opened *opened, const struct certificate *signer)
 {
-    struct incoming in = {core, name, message, message->offer, signer};
+    const Sallyport__CallMessage *message = opened->message;
+    struct incoming in = {core, name, message, message->offer, signer, opened->by};
 
     if (memcmp(signer->node, core->self->node, OVERLAY_NODE_ID_BYTES) == 0)
         core->malformed++;

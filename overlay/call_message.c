@@ -12,7 +12,7 @@
 #define SETUP_SILENCE_MS 8000
 #define ROUTE_MEMORY_MS 5000
 #define ROUTES_MAX 16384
-#define REFRESH_EVERY_MS 2000
+#define REFRESH_ATTEMPT 2 /* after 600 ms: the far end may have moved from where nobody says so */
 
 /* ---- where Routes went ------------------------------------------------------------------------
  */
@@ -44,22 +44,27 @@ static void remember(struct overlay_call *call, struct call_route *route)
 /* ---- sending ----------------------------------------------------------------------------------
  */
 
-static int send_letter(struct overlay_call *call, const uint8_t *message, size_t bytes, int attempt,
-                       uint32_t number, core_link *upstream)
+static struct call_letter make_letter(const struct overlay_call *call, const uint8_t *message,
+                                      size_t bytes)
 {
-    struct call_letter letter = {
+    return (struct call_letter){
         .to = call->far,
         .key = call->has_far_key ? call->far_public : NULL,
         .homes = &call->homes,
         .message = message,
         .bytes = bytes,
-        .attempt = attempt,
         .heard_by = call->heard_by,
     };
-    struct call_route *route = core_alloc(sizeof *route);
-    int error = call_letter_send(call->core, &letter, route->id, &route->upstream);
+}
 
-    route->number = number;
+static int send_out(struct overlay_call *call, struct call_out *out, core_link *upstream)
+{
+    struct call_letter letter = make_letter(call, out->data, out->bytes);
+    struct call_route *route = core_alloc(sizeof *route);
+
+    letter.way = out->way++;
+    int error = call_letter_send(call->core, &letter, route->id, &route->upstream);
+    route->number = out->number;
     if (upstream)
         *upstream = route->upstream;
     if (error)
@@ -85,20 +90,16 @@ static uint64_t pause_after(int attempt)
     return pause_ms < REPEAT_MAX_MS ? pause_ms : REPEAT_MAX_MS;
 }
 
-/* Two supernodes at either end make four ways. When repetitions do not help either, two are taken
- * at once: all have been tried in both directions before a caller is told that nobody is there. An
- * offer is large, and its Ack has a long way. */
+/* Two supernodes at either end make four ways: one is taken at first, two by each repetition, so
+ * that all have been tried after 600 ms. */
 static void transmit(struct overlay_call *call, struct call_out *out)
 {
-    int single = out->kind == SALLYPORT__CALL_MESSAGE__BODY_OFFER ? 2 : 1;
-    bool is_double = out->attempt >= single && call->core->upstream_count > 1;
-    int way = out->attempt < single ? out->attempt : 2 * out->attempt - single;
     core_link upstream = 0;
-    int error = send_letter(call, out->data, out->bytes, way, out->number, &upstream);
+    int error = send_out(call, out, &upstream);
 
     call_note_sent(call, out, error, upstream);
-    if (is_double)
-        (void)send_letter(call, out->data, out->bytes, way + 1, out->number, NULL);
+    if (out->attempt > 0 && (call->core->upstream_count > 1 || call->homes.count > 1))
+        (void)send_out(call, out, NULL);
     out->next_ms = core_now(call->core) + pause_after(out->attempt);
     out->attempt++;
     probe(call);
@@ -158,10 +159,13 @@ void call_send_ack(struct overlay_call *call, uint32_t number)
     message.body_case = SALLYPORT__CALL_MESSAGE__BODY_ACK;
     message.ack = &ack;
     uint8_t *data = pack(call, &message, 0, &bytes);
-    /* What comes again was acknowledged in vain: the next Ack takes another way. */
-    call->ack_attempt = number == call->acked ? call->ack_attempt + 1 : 0;
+    struct call_letter letter = make_letter(call, data, bytes);
+    /* What comes again was acknowledged in vain; and the first one is waited for most. */
+    if (number <= 1 || number == call->acked)
+        call_letter_send_wide(call->core, &letter);
+    else
+        call_letter_send(call->core, &letter, NULL, NULL);
     call->acked = number;
-    send_letter(call, data, bytes, call->ack_attempt, 0, NULL);
     free(data);
     probe(call);
 }
@@ -199,8 +203,11 @@ static void on_repeat(void *owner)
             call_finish(call, &cause);
             return;
         }
-        if (out->next_ms <= now_ms)
-            transmit(call, out);
+        if (out->next_ms > now_ms)
+            continue;
+        if (out->attempt == REFRESH_ATTEMPT)
+            call_refresh_homes(call);
+        transmit(call, out);
     }
     set_repeat_timer(call);
 }
@@ -218,6 +225,20 @@ void call_send_again(struct overlay_call *call)
 
     TAILQ_FOREACH(out, &call->out, next)
     transmit(call, out);
+    set_repeat_timer(call);
+}
+
+void call_send_by_all_ways(struct overlay_call *call)
+{
+    struct call_out *out;
+
+    TAILQ_FOREACH(out, &call->out, next)
+    {
+        out->way = 0;
+        out->attempt = 1;
+        transmit(call, out);
+        transmit(call, out);
+    }
     set_repeat_timer(call);
 }
 
@@ -325,9 +346,7 @@ static void on_certified(struct core *core, struct call_opened *opened)
     if (call)
         receive(call, opened);
     else
-        call_on_stranger(core, &name, opened->message, signer);
-    if (!call && (call = call_find(core, &name)) != NULL)
-        call->heard_by = opened->by;
+        call_on_stranger(core, &name, opened, signer);
     free(signer);
 }
 
@@ -362,38 +381,6 @@ void call_on_route(struct core *core, struct peer *peer, const Sallyport__Envelo
 /* ---- a Route failed ---------------------------------------------------------------------------
  */
 
-static void on_refreshed(struct lookup *lookup, int error, struct record_list *found)
-{
-    struct overlay_call *call = lookup->owner;
-
-    for (int i = 0; !error && i < found->count; i++) {
-        const struct record *record = found->record[i];
-        if (memcmp(record->certificate.node, call->far->node, OVERLAY_NODE_ID_BYTES) != 0)
-            continue;
-        if (memcmp(&call->homes, &record->homes, sizeof call->homes) == 0)
-            continue;
-        call->homes = record->homes;
-        event_note(call, "moved", "%s is attached to another supernode now", call->far->site);
-        call_send_again(call);
-    }
-    record_list_fini(found);
-}
-
-/* The far end has other homes now: the directory knows. */
-static void refresh_homes(struct overlay_call *call)
-{
-    char name[OVERLAY_NAME_MAX];
-    uint64_t now_ms = core_now(call->core);
-
-    if (call->refresh.core || now_ms < call->refresh_ms ||
-        record_name_fold(call->far->site, name) < 0)
-        return;
-    call->refresh_ms = now_ms + REFRESH_EVERY_MS;
-    call->refresh.done = on_refreshed;
-    call->refresh.owner = call;
-    lookup_start(call->core, &call->refresh, name, true);
-}
-
 void call_on_route_failed(struct core *core, struct peer *peer, const Sallyport__Envelope *envelope)
 {
     const Sallyport__RouteFailed *failed = envelope->route_failed;
@@ -412,5 +399,5 @@ void call_on_route_failed(struct core *core, struct peer *peer, const Sallyport_
     if (call->state == STATE_OFFERING)
         call_offer_failed(call, peer->link);
     else if (call->state != STATE_CLOSING || !call->is_ended_by_far)
-        refresh_homes(call);
+        call_refresh_homes(call);
 }

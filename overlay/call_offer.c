@@ -105,6 +105,8 @@ static void leave_record(struct overlay_call *call)
     struct core *core = call->core;
 
     call_drop_out(call);
+    lookup_stop(&call->refresh);
+    call->refresh_ms = 0;
     while (!LIST_EMPTY(&call->routes))
         call_route_forget(core, LIST_FIRST(&call->routes));
     call->last_number = 0;
@@ -114,17 +116,31 @@ static void leave_record(struct overlay_call *call)
     call->has_path = false;
 }
 
+/* The offer has been made to this node already: it may even have it. */
+static bool is_offered_to(const struct overlay_call *call, const struct certificate *node)
+{
+    return call->out_count > 0 && memcmp(call->far->node, node->node, sizeof node->node) == 0 &&
+           memcmp(call->far->serial, node->serial, sizeof node->serial) == 0;
+}
+
 static void offer_next(struct overlay_call *call)
 {
     struct call_errand *errand = call->errand;
     const struct record *record = errand->records.record[errand->next_record++];
     struct core_path path;
 
+    if (is_offered_to(call, &record->certificate)) {
+        call_set_state(call, STATE_OFFERING, record->certificate.site);
+        set_offer_timer(call);
+        call_moved(call, record, call->heard_by);
+        return;
+    }
     leave_record(call);
     if (!call->far)
         call->far = core_alloc(sizeof *call->far);
     *call->far = record->certificate;
     call->homes = record->homes;
+    call->homes_s = record->issued_s;
     if (call->state != STATE_OFFERING)
         call_set_state(call, STATE_OFFERING, record->certificate.site);
     call_note_found(call, record, errand->records.count - errand->next_record);
@@ -182,28 +198,20 @@ static int drop_own(struct core *core, struct record_list *list)
     return dropped;
 }
 
-/* Was this very record (or an older one of its node) tried in vain? */
-static bool was_tried(const struct record_list *tried, const struct record *record)
+/* Neither was its node tried in vain where this record says, nor is it older than what was. */
+static bool is_untried(const struct lookup *lookup, const struct record *record)
 {
-    for (int i = 0; i < tried->count; i++)
-        if (memcmp(tried->record[i]->certificate.node, record->certificate.node,
-                   OVERLAY_NODE_ID_BYTES) == 0 &&
-            memcmp(&tried->record[i]->homes, &record->homes, sizeof record->homes) == 0)
-            return true;
-    return false;
-}
+    const struct overlay_call *call = lookup->owner;
+    const struct record_list *tried = &call->errand->records;
 
-static void drop_tried(const struct record_list *tried, struct record_list *list)
-{
-    int kept = 0;
-
-    for (int i = 0; i < list->count; i++) {
-        if (was_tried(tried, list->record[i]))
-            free(list->record[i]);
-        else
-            list->record[kept++] = list->record[i];
+    for (int i = 0; i < tried->count; i++) {
+        const struct record *other = tried->record[i];
+        if (memcmp(other->certificate.node, record->certificate.node, OVERLAY_NODE_ID_BYTES) == 0 &&
+            (other->sequence >= record->sequence ||
+             memcmp(&other->homes, &record->homes, sizeof record->homes) == 0))
+            return false;
     }
-    list->count = kept;
+    return true;
 }
 
 static void on_found(struct lookup *lookup, int error, struct record_list *found)
@@ -212,11 +220,11 @@ static void on_found(struct lookup *lookup, int error, struct record_list *found
     struct call_errand *errand = call->errand;
     int own = drop_own(call->core, found);
 
-    drop_tried(&errand->records, found);
     record_list_fini(&errand->records);
     errand->records = *found;
     errand->next_record = 0;
     if (found->count > 0) {
+        call->heard_by = lookup->by;
         sort_records(call->core, &errand->records);
         offer_next(call);
     } else if (errand->was_fresh || lookup->was_served) {
@@ -237,6 +245,7 @@ static void look_up(struct overlay_call *call, bool is_fresh)
     struct lookup *lookup = &call->errand->lookup;
 
     lookup->done = on_found;
+    lookup->is_news = is_untried;
     lookup->owner = call;
     lookup_start(call->core, lookup, call->errand->name, is_fresh);
 }
@@ -246,7 +255,10 @@ static void look_up(struct overlay_call *call, bool is_fresh)
 
 void call_offer_arrived(struct overlay_call *call)
 {
-    if (call->state != STATE_OFFERING)
+    bool was_given_up = call->state == STATE_LOOKING && call->errand->was_fresh &&
+                        !identity_is_revoked(call->core->identity, call->far->serial);
+
+    if (call->state != STATE_OFFERING && !was_given_up)
         return;
     core_timer_stop(call->core, &call->state_timer);
     call_set_state(call, STATE_WAITING, "the offer arrived");
@@ -289,16 +301,18 @@ static void record_failed(struct overlay_call *call)
 {
     struct call_errand *errand = call->errand;
 
-    call_drop_out(call); /* it is at nobody's: there is nothing to take back */
     if (errand->next_record < errand->records.count) {
         offer_next(call);
     } else if (!errand->was_fresh) {
         errand->was_fresh = true;
+        lookup_stop(&call->refresh);
+        core_timer_stop(call->core, &call->repeat_timer); /* the offer is kept for where it is */
         core_timer_stop(call->core, &call->state_timer);
         call_set_state(call, STATE_LOOKING, "it is not attached where its record says");
         event_note(call, "lookup", "%s is not where the directory said: asked anew", errand->name);
         look_up(call, true);
     } else {
+        call_drop_out(call); /* it is at nobody's: there is nothing to take back */
         fail(call, CALL_UNAVAILABLE, "%s is offline");
     }
 }

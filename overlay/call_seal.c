@@ -77,7 +77,7 @@ static struct peer *choose_way(const struct core *core, const struct call_letter
 {
     bool is_standby = core->upstream_count > 1 && core->upstream[1]->link == letter->heard_by;
 
-    return attach_upstream(core, letter->attempt + is_standby);
+    return attach_upstream(core, letter->way + is_standby);
 }
 
 static int send_route(struct core *core, const struct call_letter *letter, Sallyport__Route *route,
@@ -89,7 +89,7 @@ static int send_route(struct core *core, const struct call_letter *letter, Sally
 
     if (!peer)
         return -ENOTCONN;
-    homes_encode(&via, letter->homes, (letter->attempt + 1) / 2);
+    homes_encode(&via, letter->homes, (letter->way + 1) / 2);
     route->via = via.list;
     route->n_via = via.count;
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_ROUTE;
@@ -129,6 +129,17 @@ int call_letter_send(struct core *core, const struct call_letter *letter,
     free(sealed);
     free(data);
     return error;
+}
+
+void call_letter_send_wide(struct core *core, const struct call_letter *letter)
+{
+    struct call_letter copy = *letter;
+
+    copy.way = 0;
+    call_letter_send(core, &copy, NULL, NULL);
+    copy.way = 2; /* the same upstream, the second home */
+    if (letter->homes->count > 1)
+        call_letter_send(core, &copy, NULL, NULL);
 }
 
 /* ---- receiving --------------------------------------------------------------------------------

@@ -277,9 +277,12 @@ struct lookup;
 /* `error` 0 with the verified records (none: nobody serves the name; the list is the receiver's),
  * or -ETIMEDOUT. */
 typedef void (*lookup_done)(struct lookup *lookup, int error, struct record_list *found);
+/* Does the record tell its owner anything that it does not know? */
+typedef bool (*lookup_is_news)(const struct lookup *lookup, const struct record *record);
 struct lookup {
     struct core *core; /* NULL: not running */
     lookup_done done;
+    lookup_is_news is_news; /* NULL: each does; others are passed over, and no answer */
     void *owner;
     uint32_t request;
     bool is_fresh;
@@ -292,11 +295,13 @@ struct lookup {
     } asked[4];
     int asked_count;
     struct record_list found; /* true, so far */
+    core_link by;             /* the supernode that told us the last of them */
     uint64_t end_ms;
     struct core_timer timer;
     UT_hash_handle hh;
 };
-/* Asks our supernodes; `name` is folded. Fresh: all of them, and the newest records count. */
+/* Asks our supernodes; `name` is folded. Fresh: all of them and their holders, not what they
+ * remember, and the newest records count. */
 void lookup_start(struct core *core, struct lookup *lookup, const char *name, bool is_fresh);
 void lookup_stop(struct lookup *lookup);
 void lookup_on_upstreams_changed(struct core *core);

@@ -8,6 +8,7 @@
 /* A live home answers at once, unless it must ask its fellows; a dead one must not cost a call. */
 #define SECOND_AFTER_MS 300
 #define GIVE_UP_MS 1700
+#define FRESH_GIVE_UP_MS 1000 /* the call has waited already */
 
 void record_list_fini(struct record_list *list)
 {
@@ -110,7 +111,7 @@ void lookup_start(struct core *core, struct lookup *lookup, const char *name, bo
     lookup->was_served = false;
     lookup->asked_count = 0;
     lookup->found.count = 0;
-    lookup->end_ms = now_ms + GIVE_UP_MS;
+    lookup->end_ms = now_ms + (is_fresh ? FRESH_GIVE_UP_MS : GIVE_UP_MS);
     strcpy(lookup->name, name);
     core_timer_init(&lookup->timer, on_timer, lookup);
     HASH_ADD(hh, core->lookups, request, sizeof lookup->request, lookup);
@@ -127,8 +128,9 @@ void lookup_on_upstreams_changed(struct core *core)
     step(lookup);
 }
 
-/* Of the answers that are true, those with the longest name; one per node, its newest. */
-static void keep(struct record_list *found, struct record *record)
+/* Of the answers that are true, those with the longest name; one per node, its newest. False: this
+ * is none of them. */
+static bool keep(struct record_list *found, struct record *record)
 {
     for (int i = 0; i < found->count; i++) {
         struct record *other = found->record[i];
@@ -144,18 +146,19 @@ static void keep(struct record_list *found, struct record *record)
                 goto drop;
             free(other);
             found->record[i] = record;
-            return;
+            return true;
         }
     }
     if (found->count == RECORDS_FOUND_MAX)
         goto drop;
     found->record[found->count++] = record;
-    return;
+    return true;
 drop:
     free(record);
+    return false;
 }
 
-static void verify(struct lookup *lookup, const Sallyport__Found *answer, struct record_list *found)
+static void verify(struct lookup *lookup, const Sallyport__Found *answer, core_link by)
 {
     struct core *core = lookup->core;
     char why[96];
@@ -169,10 +172,11 @@ static void verify(struct lookup *lookup, const Sallyport__Found *answer, struct
             core_complain(core, COMPLAINT_RECORD, "a record for %s was refused: %s", lookup->name,
                           why);
             free(record);
-        } else if (record->is_withdrawn || !record_name_answers(record->name, lookup->name)) {
+        } else if (record->is_withdrawn || !record_name_answers(record->name, lookup->name) ||
+                   (lookup->is_news && !lookup->is_news(lookup, record))) {
             free(record);
-        } else {
-            keep(found, record);
+        } else if (keep(&lookup->found, record)) {
+            lookup->by = by;
         }
     }
 }
@@ -197,8 +201,8 @@ void lookup_on_found(struct core *core, struct peer *peer, const Sallyport__Enve
         step(lookup);
         return;
     }
-    lookup->was_answered |= !envelope->found->busy; /* else it did not look */
+    lookup->was_answered = true;
     lookup->was_served |= envelope->found->offline;
-    verify(lookup, envelope->found, &lookup->found);
+    verify(lookup, envelope->found, peer->link);
     step(lookup);
 }
