@@ -16,6 +16,8 @@ static const struct {
     {"churn", table_churn},         {"split", table_split},
     {"byzantine", table_byzantine},
 };
+static const char *const extents[] = {
+    [TABLE_SMOKE] = "smoke ", [TABLE_MODERATE] = "", [TABLE_FULL] = "full "};
 #define TABLES ((int)(sizeof tables / sizeof tables[0]))
 
 double table_cpu_s(void)
@@ -38,7 +40,11 @@ static void print(int table, const struct table_size *size)
 {
     double start_s = table_cpu_s();
 
-    sim_story = tables[table].name;
+    static char story[64]; /* as it is run alone, but for the seed */
+
+    snprintf(story, sizeof story, "%s%s %d %d", extents[size->extent], tables[table].name,
+             size->gateways, size->supernodes);
+    sim_story = story;
     printf("== %s (seed %llu)\n", tables[table].name, (unsigned long long)size->seed);
     tables[table].print(size);
     printf("   (%.0f s of CPU)\n\n", table_cpu_s() - start_s);
@@ -47,7 +53,9 @@ static void print(int table, const struct table_size *size)
 static int usage(const char *program)
 {
     fprintf(stderr,
-            "%s [smoke | full | TABLE [GATEWAYS [SUPERNODES [SEED]]]], TABLE one of:", program);
+            "%s [smoke | full] [TABLE [GATEWAYS [SUPERNODES [SEED]]]], 0: as many as usual, "
+            "TABLE one of:",
+            program);
     for (int i = 0; i < TABLES; i++)
         fprintf(stderr, " %s", tables[i].name);
     fprintf(stderr, "\n");
@@ -57,22 +65,22 @@ static int usage(const char *program)
 int main(int argc, char **argv)
 {
     struct table_size size = {.seed = 1, .extent = TABLE_MODERATE};
-    const char *what = argc > 1 ? argv[1] : "all";
     int printed = 0;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     log_set_level(LOG_OVERLAY, LOG_ERROR);
-    if (strcmp(what, "smoke") == 0)
+    if (argc > 1 && strcmp(argv[1], "smoke") == 0)
         size.extent = TABLE_SMOKE;
-    if (strcmp(what, "full") == 0)
+    if (argc > 1 && strcmp(argv[1], "full") == 0)
         size.extent = TABLE_FULL;
-    bool is_all = size.extent != TABLE_MODERATE || strcmp(what, "all") == 0;
-    size.gateways = argc > 2 ? atoi(argv[2]) : 0;
-    size.supernodes = argc > 3 ? atoi(argv[3]) : 0;
-    if (argc > 4)
-        size.seed = strtoull(argv[4], NULL, 10);
+    char **args = argv + (size.extent == TABLE_MODERATE ? 1 : 2);
+    int count = argc - (int)(args - argv);
+    size.gateways = count > 1 ? atoi(args[1]) : 0;
+    size.supernodes = count > 2 ? atoi(args[2]) : 0;
+    if (count > 3)
+        size.seed = strtoull(args[3], NULL, 10);
     for (int i = 0; i < TABLES; i++) {
-        if (!is_all && strcmp(what, tables[i].name) != 0)
+        if (count > 0 && strcmp(args[0], tables[i].name) != 0)
             continue;
         print(i, &size);
         printed++;
