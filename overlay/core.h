@@ -19,7 +19,7 @@
  *   record.c     records: made, signed, verified; directory.c: kept
  *   publish.c    our names kept published; lookup.c: the asker's side
  *   registry.c   what clients publish; spread.c: at its holders
- *   query.c      what clients look up; found_cache.c: what was found lately
+ *   query.c      what clients look up; answers.c: found so far; found_cache.c: found lately
  *   forward.c    Route: home -> home -> node, and failures back
  *   relays.c     relays: told, gathered, measured, chosen
  *   dialback.c   whether a node can be reached from outside
@@ -111,13 +111,15 @@ struct core_io {
     void *events_ctx;
 };
 
+#define CORE_SEATS 20000
+#define CORE_SEATS_INVITED 2000 /* of a node that has other work */
 struct core_settings {
     const struct identity *identity;
     unsigned roles;      /* granted and configured */
     const char *address; /* where we listen as told to others; NULL: we do not */
     const char *supernodes[2 * CONF_LISTS_MAX];
     int supernode_count;
-    unsigned seats; /* 0: default 20000, as one that was invited 2000 */
+    unsigned seats; /* 0: CORE_SEATS, as one that was invited CORE_SEATS_INVITED */
     bool may_serve; /* without the role supernode in `roles`: when the realm needs and invites us */
     uint64_t plenty_for_ms; /* one that was invited retires when it was not needed for so long; 0:
                                10 minutes */

@@ -6,6 +6,7 @@
  * something older is put right. When nothing at all was found the third holders are
  * asked, too: a new one may not have heard yet what an old one holds.
  */
+#include "overlay/answers.h"
 #include "overlay/core_internal.h"
 
 #include <errno.h>
@@ -20,15 +21,6 @@
 #define CLIENT_LOOKUPS_PER_S 1000
 #define CLIENT_LOOKUPS_BURST 2000
 #define ASKED_MAX (KEYS_MAX * HOLDERS + 8)
-#define ANSWERS_MAX (2 * DIRECTORY_ANSWERS_MAX)
-
-struct answer {
-    uint8_t node[OVERLAY_NODE_ID_BYTES];
-    uint64_t sequence;
-    size_t name_length;
-    bool is_withdrawn;            /* whatever is older is wrong */
-    Sallyport__SignedRecord wire; /* own copy */
-};
 
 struct asked {
     uint8_t node[OVERLAY_NODE_ID_BYTES];
@@ -59,8 +51,7 @@ struct query {
     int key_count;
     struct asked asked[ASKED_MAX];
     int asked_count;
-    struct answer answer[ANSWERS_MAX];
-    int count;
+    struct answers answers;
     UT_hash_handle hh;
 };
 
@@ -100,8 +91,7 @@ static void query_free(struct query *query)
 {
     struct peer *asker = peer_find(query->core, query->asker);
 
-    while (query->count > 0)
-        record_signed_fini(&query->answer[--query->count].wire);
+    answers_fini(&query->answers);
     if (asker)
         asker->queries--;
     core_timer_stop(query->core, &query->timer);
@@ -110,90 +100,44 @@ static void query_free(struct query *query)
     free(query);
 }
 
-static void copy(ProtobufCBinaryData *to, const ProtobufCBinaryData *from)
-{
-    to->len = from->len;
-    to->data = core_alloc(from->len + 1);
-    if (from->len)
-        memcpy(to->data, from->data, from->len);
-}
-
-/* A place for a record of a node's name: that of its older one, a new one, or that of a shorter
- * name. NULL: what is there is as good. */
-static struct answer *find_place(struct query *query, const uint8_t *node, uint64_t sequence,
-                                 size_t length)
-{
-    struct answer *shortest = NULL;
-
-    for (int i = 0; i < query->count; i++) {
-        struct answer *answer = &query->answer[i];
-        if (answer->name_length == length && memcmp(answer->node, node, OVERLAY_NODE_ID_BYTES) == 0)
-            return answer->sequence < sequence ? answer : NULL;
-        if (!shortest || answer->name_length < shortest->name_length)
-            shortest = answer;
-    }
-    if (query->count < ANSWERS_MAX)
-        return &query->answer[query->count++];
-    return shortest->name_length < length ? shortest : NULL;
-}
-
-static void keep(struct query *query, const struct record *record,
-                 const Sallyport__SignedRecord *wire)
-{
-    const uint8_t *node = record->certificate.node;
-    size_t length = strlen(record->name);
-    struct answer *answer = find_place(query, node, record->sequence, length);
-
-    if (!answer)
-        return;
-    record_signed_fini(&answer->wire);
-    memcpy(answer->node, node, OVERLAY_NODE_ID_BYTES);
-    answer->sequence = record->sequence;
-    answer->name_length = length;
-    answer->is_withdrawn = record->is_withdrawn;
-    sallyport__signed_record__init(&answer->wire);
-    copy(&answer->wire.record, &wire->record);
-    copy(&answer->wire.signature, &wire->signature);
-}
-
-/* Those with the longest name of which somebody is there; returns how many. */
-static int choose(const struct query *query, const Sallyport__SignedRecord **list, int max)
-{
-    size_t longest = 0;
-    int count = 0;
-
-    for (int i = 0; i < query->count; i++)
-        if (!query->answer[i].is_withdrawn && query->answer[i].name_length > longest)
-            longest = query->answer[i].name_length;
-    for (int i = 0; i < query->count && count < max; i++)
-        if (!query->answer[i].is_withdrawn && query->answer[i].name_length == longest)
-            list[count++] = &query->answer[i].wire;
-    return count;
-}
-
 static bool has_found(const struct query *query)
 {
     const Sallyport__SignedRecord *one;
 
-    return choose(query, &one, 1) > 0;
+    return answers_choose(&query->answers, &one, 1) > 0;
+}
+
+static void keep(struct query *query, const struct directory_answer *told)
+{
+    uint64_t hash = members_key(told->name);
+
+    query->was_served |= told->is_withdrawn;
+    for (int i = 0; i < query->key_count && !told->is_withdrawn; i++)
+        query->key[i].is_found |= query->key[i].hash == hash;
+    answers_put(&query->answers, told);
 }
 
 /* One that does not hold must not displace those that do: checked here as well as by the asker. */
 static void keep_if_true(struct query *query, const Sallyport__SignedRecord *wire)
 {
     struct core *core = query->core;
-    struct record *record = core_alloc(sizeof *record);
+    struct record *record;
     char why[96];
 
+    if (answers_hold(&query->answers, wire))
+        return; /* as the other holder says, too */
+    record = core_alloc(sizeof *record);
     if (record_verify(&core->trust, wire, core->io.time_s(core->io.ctx), record, why, sizeof why)) {
         core->malformed++;
         core_complain(core, COMPLAINT_RECORD, "a record for %s was refused: %s", query->name, why);
     } else if (record_name_answers(record->name, query->name)) {
-        uint64_t hash = members_key(record->name);
-        query->was_served |= record->is_withdrawn;
-        for (int i = 0; i < query->key_count && !record->is_withdrawn; i++)
-            query->key[i].is_found |= query->key[i].hash == hash;
-        keep(query, record, wire);
+        struct directory_answer told = {.record = wire->record,
+                                        .signature = wire->signature,
+                                        .name = record->name,
+                                        .node = record->certificate.node,
+                                        .sequence = record->sequence,
+                                        .is_withdrawn = record->is_withdrawn};
+        keep(query, &told);
     }
     free(record);
 }
@@ -212,12 +156,8 @@ static void keep_held(struct query *query)
     struct directory_answer held[ANSWERS_MAX];
     int count = find_all(query->core, query->name, held);
 
-    for (int i = 0; i < count; i++) {
-        Sallyport__SignedRecord wire = SALLYPORT__SIGNED_RECORD__INIT;
-        wire.record = held[i].record;
-        wire.signature = held[i].signature;
-        keep_if_true(query, &wire);
-    }
+    for (int i = 0; i < count; i++)
+        keep(query, &held[i]);
 }
 
 static void query_finish(struct query *query)
@@ -228,7 +168,7 @@ static void query_finish(struct query *query)
     if (!has_found(query))
         keep_held(query); /* as its home, or a holder of former times */
     Sallyport__SignedRecord **list = (Sallyport__SignedRecord **)found;
-    size_t count = (size_t)choose(query, found, DIRECTORY_ANSWERS_MAX);
+    size_t count = (size_t)answers_choose(&query->answers, found, DIRECTORY_ANSWERS_MAX);
     if (count > 0)
         found_cache_put(&core->found_cache, query->name, list, count, core_now(core));
     else
