@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEATS_DEFAULT 20000
 #define EXPIRE_EVERY_MS 30000
 #define SWEEP_EVERY_MS 1000 /* some names at a time */
 #define LEAVE_MS 400        /* of ours, for our clients to attach elsewhere */
@@ -145,7 +144,7 @@ int core_new(const struct core_settings *settings, const struct core_io *io, str
     if (settings->address)
         strcpy(core->address, settings->address);
     bool is_supernode = (core->roles & CONF_ROLE_SUPERNODE) && core->address[0];
-    core->seats = settings->seats ? settings->seats : SEATS_DEFAULT;
+    core->seats = settings->seats ? settings->seats : CORE_SEATS;
     core->wake_ms = UINT64_MAX;
     core->directory = directory_new();
     STAILQ_INIT(&core->local);

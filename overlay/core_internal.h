@@ -119,7 +119,6 @@ struct peer {
     uint64_t leave_ms;
     unsigned version;        /* of the protocol that both speak; once ready */
     bool is_willing;         /* a client that would serve */
-    unsigned calls;          /* of a client, when it attached */
     unsigned seats, clients; /* of an upstream, as it said last */
     uint8_t node[OVERLAY_NODE_ID_BYTES];
     char site[OVERLAY_NAME_MAX];
@@ -309,6 +308,10 @@ void lookup_on_found(struct core *core, struct peer *peer, const Sallyport__Enve
 
 /* ---- supernode side (serve.c, fellow.c, registry.c …) -------------------------- */
 
+/* By its node; NULL: it is not attached to us, or we have no link to it. */
+struct peer *client_find(const struct core *core, const uint8_t node[OVERLAY_NODE_ID_BYTES]);
+struct peer *fellow_find(const struct core *core, const uint8_t node[OVERLAY_NODE_ID_BYTES]);
+
 /* A link came in: its Hello is awaited, unless we are no supernode. */
 void serve_accepted(struct core *core, struct peer *peer);
 void serve_open(struct core *core);
@@ -327,7 +330,7 @@ void fellow_welcomed(struct core *core, struct peer *peer, const Sallyport__Welc
 /* To another supernode, by its link or by one that is made now. 0, or -ENOTCONN, -ENOBUFS: it will
  * not arrive. */
 int fellow_send(struct core *core, struct member *member, Sallyport__Envelope *envelope);
-void fellow_close_idle(struct core *core, struct peer *fellow);
+void fellow_close_idle(struct peer *fellow);
 /* pulse.c: dials a member unless that failed just now; the peer, or NULL. */
 struct peer *pulse_dial(struct core *core, struct member *member);
 

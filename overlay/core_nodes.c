@@ -51,10 +51,9 @@ static unsigned *count_shares(const struct core *core)
 static void describe_member(const struct core *core, const struct member *member,
                             struct overlay_node *out)
 {
-    const struct peer *fellow = NULL;
+    const struct peer *fellow = fellow_find(core, member->node);
     int place;
 
-    HASH_FIND(hh_node, core->fellows, member->node, OVERLAY_NODE_ID_BYTES, fellow);
     find_upstream(core, member->node, &place);
     *out = (struct overlay_node){
         .is_self = member->is_self,
@@ -142,16 +141,13 @@ static void describe_host(const struct core *core, const struct host *host,
 
 static bool is_told(const struct core *core, const struct host *host)
 {
-    const struct peer *fellow = NULL;
     int place;
 
     if (host->is_self || (host->peer && host->peer->is_ready) ||
         members_find_address(core, host->address))
         return true;
-    if (!host->has_node)
-        return false;
-    HASH_FIND(hh_node, core->fellows, host->node, OVERLAY_NODE_ID_BYTES, fellow);
-    return fellow || members_find(core, host->node) || find_upstream(core, host->node, &place);
+    return host->has_node && (fellow_find(core, host->node) || members_find(core, host->node) ||
+                              find_upstream(core, host->node, &place));
 }
 
 void core_each_node(const struct core *core,

@@ -19,7 +19,7 @@ static bool is_better(const struct core *core, const struct peer *peer, const st
     return peer->is_dialled == we_are_lower;
 }
 
-static struct peer *find(struct core *core, const uint8_t *node)
+struct peer *fellow_find(const struct core *core, const uint8_t node[OVERLAY_NODE_ID_BYTES])
 {
     struct peer *fellow;
 
@@ -30,7 +30,7 @@ static struct peer *find(struct core *core, const uint8_t *node)
 /* Makes room for `peer`; false: the link that is there stays. */
 static bool take_place(struct core *core, struct peer *peer)
 {
-    struct peer *held = find(core, peer->node);
+    struct peer *held = fellow_find(core, peer->node);
 
     if (!held)
         return true;
@@ -108,7 +108,7 @@ void fellow_welcomed(struct core *core, struct peer *peer, const Sallyport__Welc
         add(core, peer);
         return;
     }
-    send_waiting(core, peer, find(core, peer->node));
+    send_waiting(core, peer, fellow_find(core, peer->node));
     pulse_linked(core, peer);
     peer_close(peer, "linked already");
 }
@@ -116,7 +116,7 @@ void fellow_welcomed(struct core *core, struct peer *peer, const Sallyport__Welc
 /* ---- to one of them ---------------------------------------------------------------------------
  */
 
-static int wait_for(struct core *core, struct peer *peer, Sallyport__Envelope *envelope)
+static int wait_for(struct peer *peer, Sallyport__Envelope *envelope)
 {
     size_t bytes = sallyport__envelope__get_packed_size(envelope);
     struct waiting_frame *frame;
@@ -130,29 +130,27 @@ static int wait_for(struct core *core, struct peer *peer, Sallyport__Envelope *e
     frame->bytes = sallyport__envelope__pack(envelope, frame->data);
     STAILQ_INSERT_TAIL(&peer->waiting, frame, next);
     peer->waiting_bytes += bytes;
-    (void)core;
     return 0;
 }
 
 int fellow_send(struct core *core, struct member *member, Sallyport__Envelope *envelope)
 {
-    struct peer *peer = find(core, member->node);
+    struct peer *peer = fellow_find(core, member->node);
 
     if (peer) {
         peer->used_ms = core_now(core);
         return peer_send(peer, envelope);
     }
     peer = pulse_dial(core, member);
-    return peer ? wait_for(core, peer, envelope) : -ENOTCONN;
+    return peer ? wait_for(peer, envelope) : -ENOTCONN;
 }
 
 /* Nothing is wrong with it: no complaint, no back-off, at either end. */
-void fellow_close_idle(struct core *core, struct peer *fellow)
+void fellow_close_idle(struct peer *fellow)
 {
     Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
     Sallyport__Goodbye goodbye = SALLYPORT__GOODBYE__INIT;
 
-    (void)core;
     goodbye.reason = (char *)"idle";
     goodbye.idle = true;
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_GOODBYE;
@@ -172,7 +170,7 @@ static void on_goodbye(struct core *core, struct peer *peer, const Sallyport__En
 static void on_fellow_gone(struct core *core, struct peer *peer, const char *why)
 {
     HASH_DELETE(hh_node, core->fellows, peer);
-    if (!find(core, peer->node) && !peer->is_leaving) {
+    if (!fellow_find(core, peer->node) && !peer->is_leaving) {
         struct host *host = host_find_node(core, peer->node);
         attach_lost(core, peer, why);
         if (host && host != peer->host)

@@ -190,12 +190,10 @@ static void passage_step(struct core *core, struct passage *passage)
 {
     while (passage->next_via < passage->via.count) {
         const struct home *home = &passage->via.home[passage->next_via++];
-        struct peer *fellow = NULL;
+        struct peer *fellow = home->has_node ? fellow_find(core, home->node) : NULL;
 
         if (home->has_node && memcmp(home->node, core->self->node, OVERLAY_NODE_ID_BYTES) == 0)
             continue; /* it is not attached to us, or we were not here */
-        if (home->has_node)
-            HASH_FIND(hh_node, core->fellows, home->node, OVERLAY_NODE_ID_BYTES, fellow);
         if (fellow ? passage_send(passage, fellow) == 0 : passage_dial(core, passage, home))
             return;
         passage->some_unreachable = true;
@@ -225,9 +223,8 @@ static int send_to_client(struct core *core, const Sallyport__Route *route)
 {
     Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
     Sallyport__Route last = *route;
-    struct peer *client;
+    struct peer *client = client_find(core, route->to.data);
 
-    HASH_FIND(hh_node, core->clients, route->to.data, OVERLAY_NODE_ID_BYTES, client);
     if (!client)
         return -ENOENT;
     last.hops = route->hops + 1;

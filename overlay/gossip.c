@@ -88,14 +88,6 @@ static void batch_send(struct batch *batch, struct peer *const *to, int count)
     batch->member_count = batch->down_count = batch->bytes = 0;
 }
 
-static struct peer *find_link(const struct core *core, const struct member *member)
-{
-    struct peer *peer;
-
-    HASH_FIND(hh_node, core->fellows, member->node, OVERLAY_NODE_ID_BYTES, peer);
-    return peer;
-}
-
 /* News go along the ring and across it: each member hears them after a few steps, and more than
  * once. */
 static int listeners(struct core *core, struct peer *out[RING_LINKS_MAX])
@@ -104,7 +96,7 @@ static int listeners(struct core *core, struct peer *out[RING_LINKS_MAX])
     int count = 0, links = members_ring(core, ring);
 
     for (int i = 0; i < links; i++) {
-        struct peer *peer = find_link(core, ring[i]);
+        struct peer *peer = fellow_find(core, ring[i]->node);
         if (peer)
             out[count++] = peer;
     }
@@ -131,7 +123,7 @@ static void on_flush(void *owner)
     for (struct member *member = core->members->table; member; member = member->hh.next) {
         if (!member->is_news && !member->is_down_news)
             continue;
-        if (member->is_down_news && (accused = find_link(core, member)) != NULL)
+        if (member->is_down_news && (accused = fellow_find(core, member->node)) != NULL)
             tell_accused(member, accused);
         member->is_news = member->is_down_news = false;
         if (!batch_has_room(batch, member))
@@ -168,7 +160,7 @@ static void on_say(void *owner)
         .version = core->version,
         .seats = core->seats,
         .clients = core->client_count,
-        .willing = seats_willing(core),
+        .willing = core->seats_state.willing,
         .records = directory_count(core->directory),
         .is_invited = core->is_invited,
         .is_leaving = core->is_retiring || core->is_leaving,

@@ -110,10 +110,7 @@ bool host_is_wanted(const struct core *core, const struct host *host)
         return false;
     if (!host->has_node)
         return !members_find_address(core, host->address);
-
-    struct peer *fellow;
-    HASH_FIND(hh_node, core->fellows, host->node, OVERLAY_NODE_ID_BYTES, fellow);
-    if (fellow || attach_has(core, host->node))
+    if (fellow_find(core, host->node) || attach_has(core, host->node))
         return false;
     const struct member *member = members_find(core, host->node);
     return !member || member->is_down; /* else its link is made by pulse.c, if it is wanted */

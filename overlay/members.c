@@ -56,7 +56,7 @@ static void ring_add(struct core *core, struct member *member)
     members->live_count++;
     member->unlinked_ms = core_now(core);
     serve_news(core);
-    pulse_members_changed(core);
+    pulse_soon(core);
     spread_members_changed(core);
 }
 
@@ -70,7 +70,7 @@ static void ring_remove(struct core *core, struct member *member)
     members->live_count--;
     memmove(&members->live[place], &members->live[place + 1],
             (size_t)(members->live_count - place) * sizeof *members->live);
-    pulse_members_changed(core);
+    pulse_soon(core);
     spread_members_changed(core);
 }
 

@@ -133,13 +133,11 @@ void gossip_flush_soon(struct core *core);
  */
 
 void pulse_open(struct core *core);
-/* Looks at once whether links are missing. */
+/* The members that live, or the links, have changed: looks at once whether links are missing. */
 void pulse_soon(struct core *core);
 /* A dial to a member failed; the other end of the link is known, wanted or not; a link is gone. */
 void pulse_dial_failed(struct core *core, struct peer *peer);
 void pulse_linked(struct core *core, struct peer *peer);
 void pulse_unlinked(struct core *core, const struct peer *peer);
-/* The members that live have changed. */
-void pulse_members_changed(struct core *core);
 
 #endif

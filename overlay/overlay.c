@@ -12,8 +12,6 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#define SEATS 20000
-#define SEATS_INVITED 2000
 #define DESCRIPTORS_SPARE 400 /* for all else than seats */
 
 /* How long what core_leave has sent may take to reach the kernel, and what it leads to at once to
@@ -104,8 +102,8 @@ static int open_udp_port(struct overlay *overlay, unsigned roles, char *why, siz
 static unsigned choose_seats(const struct conf_overlay *conf, unsigned roles)
 {
     unsigned wanted = conf->seats                     ? (unsigned)conf->seats
-                      : (roles & CONF_ROLE_SUPERNODE) ? SEATS
-                                                      : SEATS_INVITED;
+                      : (roles & CONF_ROLE_SUPERNODE) ? CORE_SEATS
+                                                      : CORE_SEATS_INVITED;
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted + DESCRIPTORS_SPARE)

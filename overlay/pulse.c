@@ -17,20 +17,12 @@
 /* A link that lasted so long is made again at once. */
 #define LASTED_MS 5000
 
-static struct peer *find_link(const struct core *core, const uint8_t *node)
-{
-    struct peer *peer;
-
-    HASH_FIND(hh_node, core->fellows, node, OVERLAY_NODE_ID_BYTES, peer);
-    return peer;
-}
-
 /* ---- watching ---------------------------------------------------------------------------------
  */
 
 static void watch(struct core *core, struct member *member, uint64_t now_ms)
 {
-    struct peer *peer = find_link(core, member->node);
+    struct peer *peer = fellow_find(core, member->node);
 
     if (!peer) {
         if (now_ms >= member->unlinked_ms + UNLINKED_MS)
@@ -49,7 +41,7 @@ static void watch(struct core *core, struct member *member, uint64_t now_ms)
 static bool may_dial(struct core *core, const struct member *member, uint64_t now_ms)
 {
     return !member->is_self && !member->dialling && member->next_ms <= now_ms &&
-           !find_link(core, member->node);
+           !fellow_find(core, member->node);
 }
 
 /* Of two the one with the lower id dials, so that they do not dial each other. */
@@ -117,7 +109,7 @@ static void close_idle(struct core *core, uint64_t now_ms)
         next = fellow->hh_node.next;
         if (fellow->is_dialled && now_ms >= fellow->used_ms + IDLE_MS &&
             now_ms >= fellow->since_ms + IDLE_MS && !is_standing(core, fellow))
-            fellow_close_idle(core, fellow);
+            fellow_close_idle(fellow);
     }
 }
 
@@ -132,7 +124,7 @@ static void heal(struct core *core)
     for (member = core->members->table; member; member = member->hh.next)
         if (member->is_down && core_random(core, ++count) == 0)
             down = member;
-    if (down && !down->dialling && !find_link(core, down->node)) {
+    if (down && !down->dialling && !fellow_find(core, down->node)) {
         down->next_ms = 0;
         pulse_dial(core, down);
     }
@@ -173,11 +165,6 @@ void pulse_soon(struct core *core)
 {
     if (core->members)
         core_timer_set(core, &core->members->pulse_timer, core_now(core));
-}
-
-void pulse_members_changed(struct core *core)
-{
-    pulse_soon(core);
 }
 
 /* ---- what becomes of links --------------------------------------------------------------------

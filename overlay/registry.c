@@ -167,14 +167,14 @@ void registry_on_published(struct core *core, struct peer *peer,
                            const Sallyport__Envelope *envelope)
 {
     Sallyport__Published published = *envelope->published;
-    struct peer *client = NULL;
+    struct peer *client;
 
     (void)peer;
     if (published.node.len != OVERLAY_NODE_ID_BYTES) {
         core->malformed++;
         return;
     }
-    HASH_FIND(hh_node, core->clients, published.node.data, OVERLAY_NODE_ID_BYTES, client);
+    client = client_find(core, published.node.data);
     published.request = 0;
     published.node.len = 0;
     if (!client || published.sequence == 0)
@@ -192,10 +192,8 @@ static bool is_ours(void *ctx, const char *name, const uint8_t *node)
 {
     struct core *core = ctx;
     struct member *holders[HOLDERS];
-    struct peer *client;
 
-    HASH_FIND(hh_node, core->clients, node, OVERLAY_NODE_ID_BYTES, client);
-    if (client || !core->members)
+    if (client_find(core, node) || !core->members)
         return true;
     int count = members_rank(core, members_key(name), holders);
     for (int i = 0; i < count; i++)
@@ -235,10 +233,8 @@ static void tell(struct telling *telling)
 static bool tell_own(void *ctx, const struct directory_answer *held)
 {
     struct telling *telling = ctx;
-    struct peer *client;
 
-    HASH_FIND(hh_node, telling->core->clients, held->node, OVERLAY_NODE_ID_BYTES, client);
-    if (!client)
+    if (!client_find(telling->core, held->node))
         return true; /* its own home tells */
     sallyport__signed_record__init(&telling->record[telling->count]);
     telling->record[telling->count].record = held->record;

@@ -82,7 +82,7 @@ static void cease(struct core *core)
     }
     for (peer = core->fellows; peer; peer = after) {
         after = peer->hh_node.next;
-        fellow_close_idle(core, peer);
+        fellow_close_idle(peer);
     }
     core_timer_stop(core, &core->spread_timer);
     core_timer_stop(core, &core->news_timer);

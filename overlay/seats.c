@@ -62,13 +62,10 @@ bool seats_are_free(const struct core *core, unsigned calls)
     return core->client_count + kept < core->seats;
 }
 
-unsigned seats_willing(const struct core *core)
+void seats_set_willing(struct core *core, struct peer *client, bool is_willing)
 {
-    unsigned count = 0;
-
-    for (const struct peer *client = core->clients; client; client = client->hh_node.next)
-        count += client->is_willing;
-    return count;
+    core->seats_state.willing += (unsigned)is_willing - (unsigned)client->is_willing;
+    client->is_willing = is_willing;
 }
 
 /* ---- inviting (supernode side) ----------------------------------------------------------------
@@ -81,7 +78,7 @@ static bool is_our_turn(const struct core *core)
     for (int i = 0; i < core->members->live_count; i++) {
         const struct member *member = core->members->live[i];
         if (member->is_self)
-            return seats_willing(core) > 0;
+            return core->seats_state.willing > 0;
         if (member->willing > 0 && !member->is_leaving)
             return false;
     }
@@ -102,7 +99,7 @@ static void invite(struct core *core)
         return;
     log_info(LOG_OVERLAY, NULL, "the realm needs one more supernode: %s (%s) is invited",
              chosen->site, chosen->address);
-    chosen->is_willing = false; /* unless it says so again */
+    seats_set_willing(core, chosen, false); /* unless it says so again */
     envelope.body_case = SALLYPORT__ENVELOPE__BODY_INVITE;
     envelope.invite = &body;
     peer_send(chosen, &envelope);
@@ -156,7 +153,7 @@ void seats_on_willing(struct core *core, struct peer *peer, const Sallyport__Env
 
     if (peer->is_willing == is_willing)
         return;
-    peer->is_willing = is_willing;
+    seats_set_willing(core, peer, is_willing);
     gossip_say(core, false);
 }
 
@@ -257,7 +254,7 @@ void seats_open(struct core *core, const struct core_settings *settings)
     core_timer_init(&seats->willing_timer, tell_all, core);
     seats->may_serve =
         settings->may_serve && core->address[0] && core->self->roles & CONF_ROLE_SUPERNODE;
-    seats->invited_seats = settings->seats ? settings->seats : 2000;
+    seats->invited_seats = settings->seats ? settings->seats : CORE_SEATS_INVITED;
     seats->plenty_for_ms = settings->plenty_for_ms ? settings->plenty_for_ms : PLENTY_MS;
     core->born_ms = core_now(core);
     if (seats->may_serve)

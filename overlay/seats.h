@@ -35,6 +35,7 @@ struct realm_seats seats_of_realm(const struct core *core, const struct member *
 /* Part of struct core. */
 struct seats {
     struct core_timer timer; /* supernode: is the realm short, have we been needed? */
+    unsigned willing;        /* clients that would serve */
     uint64_t invited_ms;     /* when we last invited somebody */
     uint64_t plenty_ms;      /* since when we are not needed; 0: we are */
     uint64_t retire_ms;      /* when we began to retire */
@@ -53,8 +54,8 @@ void seats_open(struct core *core, const struct core_settings *settings);
 void seats_watch(struct core *core);
 /* A seat for this node? One with calls may have one of the last. */
 bool seats_are_free(const struct core *core, unsigned calls);
-/* Clients that would serve. */
-unsigned seats_willing(const struct core *core);
+/* A client would serve, or not any more. */
+void seats_set_willing(struct core *core, struct peer *client, bool is_willing);
 /* Why we do not serve, or why we do, in words. */
 const char *seats_serving_text(const struct core *core);
 /* A new home or standby: it is told whether we would serve. */

@@ -134,11 +134,18 @@ static void load_changed(struct core *core)
         gossip_say(core, false);
 }
 
+struct peer *client_find(const struct core *core, const uint8_t node[OVERLAY_NODE_ID_BYTES])
+{
+    struct peer *client;
+
+    HASH_FIND(hh_node, core->clients, node, OVERLAY_NODE_ID_BYTES, client);
+    return client;
+}
+
 static void accept_client(struct core *core, struct peer *peer, const Sallyport__Hello *hello)
 {
-    struct peer *older;
+    struct peer *older = client_find(core, peer->node);
 
-    HASH_FIND(hh_node, core->clients, peer->node, OVERLAY_NODE_ID_BYTES, older);
     if (older && older->other) {
         serve_refuse(peer, "that is this node itself");
         return;
@@ -160,7 +167,6 @@ static void accept_client(struct core *core, struct peer *peer, const Sallyport_
         peer_close(older, REPLACED);
     }
     peer->version = core_common_version(core, hello->version);
-    peer->calls = hello->calls;
     serve_welcome(core, peer);
     peer_ready(peer, &role_client);
     HASH_ADD_KEYPTR(hh_node, core->clients, peer->node, OVERLAY_NODE_ID_BYTES, peer);
@@ -193,6 +199,7 @@ static void on_client_gone(struct core *core, struct peer *peer, const char *why
     if (peer->other)
         return;
     core->client_count--;
+    seats_set_willing(core, peer, false);
     load_changed(core);
     log_debug(LOG_OVERLAY, NULL, "%s (%s) is gone: %s", peer->site, peer->address, why);
 }

@@ -88,14 +88,6 @@ struct round {
     int sent;
 };
 
-static bool is_own(const struct core *core, const uint8_t *node)
-{
-    struct peer *client;
-
-    HASH_FIND(hh_node, core->clients, node, OVERLAY_NODE_ID_BYTES, client);
-    return client != NULL;
-}
-
 /* Of those that held it before, are we the first one that lives? */
 static bool is_ours_to_hand_on(const struct core *core, const uint64_t told[HOLDERS])
 {
@@ -116,7 +108,7 @@ static bool look_at(void *ctx, const struct directory_answer *held)
     struct round *round = ctx;
     Sallyport__SignedRecord wire = SALLYPORT__SIGNED_RECORD__INIT;
 
-    if (!held->is_withdrawn && !is_own(round->core, held->node) &&
+    if (!held->is_withdrawn && !client_find(round->core, held->node) &&
         !is_ours_to_hand_on(round->core, held->told)) {
         spread_held(round->core, held->name, held->told);
         return true;

@@ -198,7 +198,7 @@ static void a_short_realm_invites_one_at_a_time(void **state)
     give_willing(&stand, LINK(2), true);
     give_willing(&stand, LINK(3), true);
     give_willing(&stand, LINK(3), false);
-    assert_int_equal(seats_willing(stand.core), 2);
+    assert_int_equal(stand.core->seats_state.willing, 2);
     assert_int_equal(invitations(&stand), 0);
     stand_run(&stand, 10100); /* it has looked around */
     assert_int_equal(invitations(&stand), 1);
@@ -206,7 +206,7 @@ static void a_short_realm_invites_one_at_a_time(void **state)
     assert_int_equal(invitations(&stand), 1);
     stand_run(&stand, 1500);
     assert_int_equal(invitations(&stand), 2);
-    assert_int_equal(seats_willing(stand.core), 0);
+    assert_int_equal(stand.core->seats_state.willing, 0);
     assert_null(stand_sent(&stand, LINK(0), BODY(INVITE)));
     assert_null(stand_sent(&stand, LINK(3), BODY(INVITE)));
     stand_run(&stand, 20000);
