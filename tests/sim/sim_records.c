@@ -1,5 +1,6 @@
 /* The directory under attack and with the passing of time. */
 #include "overlay/core_internal.h"
+#include "tests/sim/crowd.h"
 #include "tests/sim/scene.h"
 
 #include <stdio.h>
@@ -231,6 +232,37 @@ static void a_withdrawn_name_is_not_found_at_former_holders(uint64_t seed)
     world_fini(&world);
 }
 
+static uint64_t publishes_of(struct sim_node **nodes, int count)
+{
+    uint64_t sum = 0;
+
+    for (int i = 0; i < count; i++)
+        sum += nodes[i]->traffic->out[SALLYPORT__ENVELOPE__BODY_PUBLISH].frames;
+    return sum;
+}
+
+/* Each record that a client publishes goes to its holders once, though all that is held is looked
+ * at each minute: as long as no supernode comes or goes, nobody hands it on again. */
+static void in_calm_nothing_is_handed_on_again(uint64_t seed)
+{
+    struct crowd crowd;
+
+    crowd_open(&crowd, &(struct crowd_settings){.supernodes = 6, .gateways = 60, .seed = seed});
+    for (int i = 0; i < crowd.world.node_count; i++)
+        sim_traffic_start(crowd.world.nodes[i]);
+    crowd_start(&crowd, 10000);
+    sim_check(&crowd.world, crowd_wait_standby(&crowd, 60000) == 60);
+    world_run(&crowd.world, 120000);
+    world_count_anew(&crowd.world);
+    world_run(&crowd.world, 1200000);
+    uint64_t said = publishes_of(crowd.gateways, crowd.gateway_count);
+    uint64_t handed_on = publishes_of(crowd.supernodes, crowd.supernode_count);
+    sim_check(&crowd.world, said >= 2 * 60);
+    sim_check(&crowd.world, handed_on >= said);
+    sim_check(&crowd.world, handed_on <= HOLDERS * said);
+    crowd_close(&crowd);
+}
+
 int main(int argc, char **argv)
 {
     scene_seeds(argc, argv, "stolen", a_stolen_name_is_refused, 3);
@@ -239,6 +271,7 @@ int main(int argc, char **argv)
     scene_seeds(argc, argv, "liar", a_lying_supernode_can_withhold_but_not_forge, 20);
     scene_seeds(argc, argv, "former", a_withdrawn_name_is_not_found_at_former_holders, 10);
     scene_seeds(argc, argv, "again", names_are_published_again, 2);
+    scene_seeds(argc, argv, "calm", in_calm_nothing_is_handed_on_again, 3);
     sim_identities_free();
     return 0;
 }
