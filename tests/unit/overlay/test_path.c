@@ -148,6 +148,78 @@ static void packets_of_nobody_are_dropped(void **state)
     hang_up(pair);
 }
 
+static void start_listening(struct lab_node *node, uint32_t ssrc)
+{
+    atomic_store(&node->packets, 0);
+    paths_hold(node->path);
+    paths_listen(node->path, ssrc, lab_receive, node);
+}
+
+static void stop_listening(struct lab_node *node, uint32_t ssrc)
+{
+    bool is_closed = false;
+
+    paths_unlisten(node->path, ssrc, lab_on_port_closed, &is_closed);
+    assert_true(lab_run(node->lab, lab_flag, &is_closed, 3000));
+}
+
+static void say_before_it_listens(struct pair *pair, int count, uint8_t last)
+{
+    uint64_t before = ask(&pair->paris).figures.stranger;
+
+    assert_int_equal(lab_say(&pair->berlin, count, last), 0);
+    while (ask(&pair->paris).figures.stranger < before + (uint64_t)count)
+        lab_run(&pair->lab, NULL, NULL, 1);
+}
+
+/* Says so many, then listens; how many of them were heard. A machine that was away meanwhile (they
+ * wait for 300 ms) tries again. */
+static int hear_early(struct pair *pair, int count, uint8_t last)
+{
+    struct lab_node *paris = &pair->paris;
+    uint64_t start_ms, took_ms;
+
+    do {
+        stop_listening(paris, paris->ssrc_in);
+        lab_run(&pair->lab, NULL, NULL, 350); /* nothing is left of before */
+        start_ms = uv_hrtime() / 1000000;
+        say_before_it_listens(pair, count - 1, (uint8_t)(last + 1));
+        say_before_it_listens(pair, 1, last);
+        start_listening(paris, paris->ssrc_in);
+        lab_run(&pair->lab, NULL, NULL, 20);
+        took_ms = uv_hrtime() / 1000000 - start_ms;
+    } while (took_ms > 250);
+    return atomic_load(&paris->packets);
+}
+
+/* Who has just answered speaks at once, while the other end still makes its listener: its first
+ * words wait for that, but not long, and not many. */
+static void media_that_comes_before_its_listener_is_heard(void **state)
+{
+    struct pair *pair = *state;
+    struct lab_node *paris = &pair->paris;
+
+    assert_int_equal(lab_call(&pair->berlin, paris), 0);
+    assert_true(lab_run(&pair->lab, both_have_ways, pair, 3000));
+    assert_int_equal(hear_early(pair, 5, 7), 5);
+    assert_int_equal(atomic_load(&paris->last_byte), 7); /* in their order */
+    stop_listening(paris, paris->ssrc_in);
+    start_listening(paris, paris->ssrc_in);
+    assert_false(lab_wait_heard(paris, 1, 20)); /* once */
+    assert_int_equal(hear_early(pair, PATH_EARLY_MAX + 10, 9), PATH_EARLY_MAX);
+    assert_int_equal(atomic_load(&paris->last_byte), 9); /* the newest of them */
+
+    stop_listening(paris, paris->ssrc_in);
+    say_before_it_listens(pair, 3, 11);
+    start_listening(paris, paris->ssrc_in + 1);
+    assert_false(lab_wait_heard(paris, 1, 20)); /* they are for another one */
+    stop_listening(paris, paris->ssrc_in + 1);
+    lab_run(&pair->lab, NULL, NULL, 350);
+    start_listening(paris, paris->ssrc_in);
+    assert_false(lab_wait_heard(paris, 1, 20)); /* too old to be said now */
+    hang_up(pair);
+}
+
 /* The offer's key is changed on the way: nothing may be proved. */
 static void a_wrong_key_proves_nothing(void **state)
 {
@@ -688,6 +760,7 @@ int main(void)
         TEST(rtcp_finds_its_call),
         TEST(a_flood_is_cut),
         TEST(packets_of_nobody_are_dropped),
+        TEST(media_that_comes_before_its_listener_is_heard),
         TEST(a_wrong_key_proves_nothing),
         TEST(the_next_call_uses_the_warm_path),
         TEST(a_restarted_far_end_is_found_at_once),
