@@ -72,7 +72,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argc;
     (void)argv;
     log_set_level(LOG_OVERLAY, LOG_ERROR);
-    if (realm_make(&realm, "fuzz", 30, why, sizeof why) < 0)
+    if (realm_make(&realm, "fuzz", 99, why, sizeof why) < 0)
         abort();
     supernode = make(&realm, "hub", CONF_ROLE_SUPERNODE | CONF_ROLE_RELAY | CONF_ROLE_GATEWAY);
     fellow = make(&realm, "other", CONF_ROLE_SUPERNODE);

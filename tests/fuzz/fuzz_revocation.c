@@ -18,7 +18,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
     (void)argc;
     (void)argv;
-    if (realm_make(&realm, "fuzz", 30, why, sizeof why) < 0 ||
+    if (realm_make(&realm, "fuzz", 99, why, sizeof why) < 0 ||
         realm_issue(&realm, &made, time(NULL), &enrolment, NULL, why, sizeof why) < 0)
         abort();
     return 0;

@@ -20,7 +20,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
     (void)argc;
     (void)argv;
-    if (realm_make(&realm, "fuzz", 30, why, sizeof why) < 0 ||
+    if (realm_make(&realm, "fuzz", 99, why, sizeof why) < 0 ||
         realm_issue(&realm, &enrolment, time(NULL), &pem, NULL, why, sizeof why) < 0 ||
         identity_parse(pem, strlen(pem), &berlin, why, sizeof why) < 0)
         abort();
