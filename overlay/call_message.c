@@ -398,6 +398,7 @@ void call_on_route_failed(struct core *core, struct peer *peer, const Sallyport_
         return; /* repeated in its time */
     if (call->state == STATE_OFFERING)
         call_offer_failed(call, peer->link);
-    else if (call->state != STATE_CLOSING || !call->is_ended_by_far)
+    else if (call->state != STATE_LOOKING && /* where it is asked already */
+             (call->state != STATE_CLOSING || !call->is_ended_by_far))
         call_refresh_homes(call);
 }
