@@ -246,7 +246,7 @@ static void an_address_that_is_none_is_told_later(void **state)
 {
     (void)state;
     links_dial(client.links, LINK, "nonsense");
-    links_dial(client.links, LINK + 1, "127.0.0.1:51999");
+    links_dial(client.links, LINK + 1, "127.0.0.1:1");
     assert_int_equal(client.downs, 0);
     run_until(&client.downs, 2);
     assert_string_equal(client.why, "connection refused");
