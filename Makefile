@@ -5,7 +5,7 @@
 #   make         build only          make bench   print the figures
 #   make lab     every two networks  make fuzz    fuzz each parser for FUZZ_SECONDS
 #   make sim     the overlay simulated: stories, thousands of random worlds, tables
-#   make sim-full    the tables at their largest     make sim-scale   SCALE="GATEWAYS SUPERNODES SEED"
+#   make sim-full    the tables at their largest
 # Variables: V=1 (show commands), CC=clang, SAN=address,undefined or SAN=thread,
 #   WERROR=1, O=build folder.
 
@@ -96,12 +96,11 @@ $(BENCH) $(FUZZ): $(call libs,gateway sip overlay media conf)
 link_test = $(call say,LD,$@)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o %.a,$^) -lcmocka $(PKG_LIBS) -lm
 $(UNIT) $(BENCH): $(O)/%: $(O)/%.o
 	$(link_test)
-SIM_SCALE = $(O)/tests/sim/scale
 SIM_TABLES = $(O)/tests/sim/tables
 SIM_RANDOM = $(O)/tests/sim/sim_random
-SIM_PROGRAMS = $(SIM) $(SIM_SCALE) $(SIM_TABLES)
+SIM_PROGRAMS = $(SIM) $(SIM_TABLES)
 TABLES = $(patsubst %.c,$(O)/%.o,$(wildcard tests/sim/table_*.c))
-SIM_COMMON = $(patsubst %.c,$(O)/%.o,$(filter-out $(addprefix tests/sim/,scale.c tables.c) $(wildcard tests/sim/sim_*.c tests/sim/table_*.c),$(wildcard tests/sim/*.c)))
+SIM_COMMON = $(patsubst %.c,$(O)/%.o,$(filter-out tests/sim/tables.c $(wildcard tests/sim/sim_*.c tests/sim/table_*.c),$(wildcard tests/sim/*.c)))
 # tests/sim/checks.c, identities.c
 $(SIM_TABLES): $(TABLES)
 $(SIM_PROGRAMS): LDFLAGS_ALL += -Wl,--wrap=identity_verify,--wrap=certificate_check,--wrap=EVP_PKEY_Q_keygen,--wrap=RAND_bytes
@@ -133,11 +132,6 @@ sim-stories: $(O)/.test-packages
 sim-full: $(O)/.test-packages
 	$(Q)$(MAKE) --no-print-directory $(SIM_TABLES)
 	$(Q)$(SIM_TABLES) full
-# What many nodes cost, as a table; no test.
-SCALE ?=
-sim-scale: $(O)/.test-packages
-	$(Q)$(MAKE) --no-print-directory $(SIM_SCALE)
-	$(Q)$(SIM_SCALE) $(SCALE)
 tools: $(TOOLS)
 
 # Fuzzers are clang's; FUZZ_SECONDS each, from the seeds in tests/fuzz/seeds/NAME.
@@ -205,6 +199,6 @@ format-check:
 clean:
 	rm -rf build build-*
 
-.PHONY: all test test-built test-threads fuzz fuzz-build bench lab demo run deps format format-check clean sim sim-stories sim-full sim-scale tools
+.PHONY: all test test-built test-threads fuzz fuzz-build bench lab demo run deps format format-check clean sim sim-stories sim-full tools
 .SECONDARY:
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -3,7 +3,6 @@
 #include "overlay/core_internal.h"
 #include "tests/sim/realm_checks.h"
 
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -339,40 +338,4 @@ struct crowd_rate crowd_rate(const struct crowd *crowd)
         rate.most_bytes = bytes > rate.most_bytes ? bytes : rate.most_bytes;
     }
     return rate;
-}
-
-void crowd_print_kinds(const struct crowd *crowd)
-{
-    for (int body = 0; body < SIM_BODIES; body++) {
-        struct sim_kind in = {0, 0}, out = {0, 0};
-        for (int i = 0; i < crowd->supernode_count; i++) {
-            const struct sim_traffic *traffic = crowd->supernodes[i]->traffic;
-            in.frames += traffic->in[body].frames;
-            in.bytes += traffic->in[body].bytes;
-            out.frames += traffic->out[body].frames;
-            out.bytes += traffic->out[body].bytes;
-        }
-        const char *name = sim_body_name(body);
-        if (in.frames + out.frames > 0)
-            printf("  %-14s in %9llu frames %11llu bytes, out %9llu frames %11llu bytes\n",
-                   name ? name : "?", (unsigned long long)in.frames, (unsigned long long)in.bytes,
-                   (unsigned long long)out.frames, (unsigned long long)out.bytes);
-    }
-}
-
-size_t crowd_core_bytes(struct crowd *crowd, int sample)
-{
-    size_t bytes = 0;
-    int count = 0;
-
-    for (int i = 0; i < crowd->gateway_count && count < sample; i++) {
-        if (!crowd->gateways[i]->core)
-            continue;
-        size_t before = mallinfo2().uordblks;
-        sim_node_silence(crowd->gateways[i]);
-        bytes += before - mallinfo2().uordblks;
-        sim_node_start(crowd->gateways[i]);
-        count++;
-    }
-    return count ? bytes / (size_t)count : 0;
 }

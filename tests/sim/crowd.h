@@ -80,11 +80,5 @@ struct crowd_rate {
     double most_frames, most_bytes;                    /* in and out, of the busiest one */
 };
 struct crowd_rate crowd_rate(const struct crowd *crowd);
-/* A line for each kind of frame that there was, of all supernodes together. */
-void crowd_print_kinds(const struct crowd *crowd);
-
-/* Bytes of memory that a running gateway's core holds, the mean of `sample` of them: their power
- * goes, and comes back. 0 when the allocator does not tell (sanitizers). */
-size_t crowd_core_bytes(struct crowd *crowd, int sample);
 
 #endif

@@ -144,7 +144,6 @@ static void frames_are_counted(uint64_t seed)
     sim_check(&world, sim_traffic_sum(hub->traffic->in).frames == 0);
     world_run(&world, 60000);
     sim_check(&world, hub->traffic->in[SALLYPORT__ENVELOPE__BODY_PING].frames >= 2);
-    sim_check(&world, strcmp(sim_body_name(SALLYPORT__ENVELOPE__BODY_PING), "ping") == 0);
     world_fini(&world);
 }
 

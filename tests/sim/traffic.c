@@ -1,8 +1,6 @@
 /* What nodes hear and say, by kind. */
 #include "tests/sim/wire.h"
 
-#include "overlay/overlay.pb-c.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,14 +59,6 @@ void traffic_out(struct sim_node *node, const uint8_t *frame, size_t bytes)
 {
     if (node->traffic)
         count(node->traffic->out, frame, bytes);
-}
-
-const char *sim_body_name(int body)
-{
-    const ProtobufCFieldDescriptor *field =
-        protobuf_c_message_descriptor_get_field(&sallyport__envelope__descriptor, (unsigned)body);
-
-    return field ? field->name : NULL;
 }
 
 struct sim_kind sim_traffic_sum(const struct sim_kind kinds[SIM_BODIES])

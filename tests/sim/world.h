@@ -237,8 +237,6 @@ void world_at(struct world *world, uint64_t ms, void (*act)(void *arg), void *ar
 void sim_traffic_start(struct sim_node *node);
 /* The same for all that are counted, and their doors; `accepts_per_s` and the queue stay. */
 void world_count_anew(struct world *world);
-/* "route", "ping" …; NULL: no such kind. */
-const char *sim_body_name(int body);
 /* All kinds together. */
 struct sim_kind sim_traffic_sum(const struct sim_kind kinds[SIM_BODIES]);
 
