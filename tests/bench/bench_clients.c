@@ -1,15 +1,14 @@
 /* What nodes cost their supernode: memory, keepalive, handshakes, a crowd that comes back, calls
  * and questions of the directory.
  *
- *   bench_clients [NODES [SECONDS [calls]]]
+ *   bench_clients [NODES [SECONDS]]
  *
  * The supernode is a real one (`sallyport run`, its own process, on loopback). The nodes are light:
  * one thread, epoll and OpenSSL, each with its own certificate, from 127.x.x.x addresses spread so
  * that the door's limits per host do not matter. They say what real ones say (Hello, Publish, Ping)
  * and come back as real ones do (host_failed). CPU is that of the supernode's process alone; both
- * share the machine's cores. SECONDS: how long keepalive is watched. calls: the nodes say that they
- * have one, else the last sixteenth of the seats is not for them (18375 nodes may attach to a
- * process that may open 20000 files, 19600 with calls).
+ * share the machine's cores. SECONDS: how long keepalive is watched. When they are more than the
+ * seats for nodes without calls (all but a sixteenth) they say that they have one each.
  */
 #include "overlay/frame.h"
 #include "overlay/overlay.pb-c.h"
@@ -34,6 +33,7 @@
 #include <unistd.h>
 
 #define NODES 20000
+#define SEATS 20000 /* of a supernode that may open as many files */
 #define SECONDS 60
 #define SPARE_FILES 420 /* above the nodes, here and there */
 #define PER_ADDRESS 20  /* nodes that share one */
@@ -837,6 +837,8 @@ static void choose_count(int wanted)
     bench.count = wanted < most ? wanted : most;
     if (bench.count < wanted)
         printf("%d nodes instead of %d: no more files may be opened\n", bench.count, wanted);
+    int seats = most < SEATS ? most : SEATS;
+    bench.has_calls = bench.count > seats - seats / 16;
 }
 
 int main(int argc, char **argv)
@@ -846,7 +848,6 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     choose_count(argc > 1 ? atoi(argv[1]) : NODES);
     bench.seconds = argc > 2 ? (unsigned)atoi(argv[2]) : SECONDS;
-    bench.has_calls = argc > 3 && strcmp(argv[3], "calls") == 0;
     fixture_realm(&realm);
     open_tls();
     start_supernode(argv[0], &realm);
