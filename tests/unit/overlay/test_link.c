@@ -374,7 +374,14 @@ static void in_a_crowd_the_last_are_told_at_once(void **state)
     assert_true(resets > 50);
     for (int i = 0; i < CROWD; i++)
         close(fds[i]);
-    connect_nodes(); /* behind those who waited and are gone */
+    /* Behind those who waited and are gone; on a slow machine for too long, then it comes again. */
+    for (int i = 0; client.ups == 0 && i < 10; i++) {
+        const int before = client.downs;
+        links_dial(client.links, LINK + (core_link)i, address);
+        for (int k = 0; k < 500 && client.ups == 0 && client.downs == before; k++)
+            run_for_a_moment();
+    }
+    assert_int_equal(client.ups, 1);
 }
 
 static void a_port_is_taken_once(void **state)
