@@ -435,6 +435,7 @@ struct core {
     struct members *members;            /* NULL: we do not serve */
     struct core_timer spread_timer;     /* of records */
     uint64_t spread_by_ms;              /* at the latest; 0: nothing has changed */
+    bool spread_is_due;                 /* again, soon after it ends */
     struct core_timer news_timer;       /* of serve_news */
     uint64_t news_ms;                   /* when there was some */
     struct core_timer revocation_timer; /* of the revocation list */

@@ -1,5 +1,6 @@
 /* Those next in the ring watched, and the links made that should be there. */
 #include "overlay/core_internal.h"
+#include "overlay/spread.h"
 
 #include <string.h>
 
@@ -186,6 +187,7 @@ void pulse_dial_failed(struct core *core, struct peer *peer)
     member->dialling = NULL;
     peer->member = NULL;
     member->losses++;
+    spread_soon(core);
     back_off(core, member);
     for (int distance = 1; distance <= RING_NEXT; distance++)
         if (members_next(core, distance) == member)
@@ -214,7 +216,10 @@ void pulse_unlinked(struct core *core, const struct peer *peer)
     if (!member)
         return;
     member->unlinked_ms = core_now(core);
-    member->losses += !peer->is_leaving;
+    if (!peer->is_leaving) {
+        member->losses++;
+        spread_soon(core);
+    }
     if (member->unlinked_ms >= peer->since_ms + LASTED_MS) {
         member->failures = 0;
         member->next_ms = 0;

@@ -9,8 +9,10 @@
 #define SETTLE_SPREAD_MS 500
 /* But one that comes and goes all the time must not keep the others waiting. */
 #define UNSETTLED_MAX_MS 5000
-/* What did not arrive, for whatever reason, is sent again after so long. */
+/* All that is held is looked at after so long, whatever may have happened. */
 #define AGAIN_MS 60000
+/* Some could not be sent: until its holder has a link, or is known to be down. */
+#define FAILED_MS 1000
 /* A new holder hears many records: so many at a time. */
 #define STEP_MS 50
 #define STEP_SENT 60
@@ -44,31 +46,36 @@ static bool has(const uint64_t told[HOLDERS], uint64_t hash)
     return told[0] == hash || told[1] == hash || told[2] == hash;
 }
 
-/* To the holders that were not told of it; returns how many. */
+/* To the holders that were not told of it; returns to how many, or -1: to one it was not possible.
+ */
 static int tell(struct core *core, const char *name, const Sallyport__SignedRecord *wire,
                 uint64_t told[HOLDERS])
 {
     struct member *holders[HOLDERS];
     uint64_t now_told[HOLDERS] = {0};
     int count = members_rank(core, members_key(name), holders), sent = 0;
+    bool has_failed = false;
 
     for (int i = 0; i < count; i++) {
         uint64_t life = life_of(holders[i]);
         bool is_known = holders[i]->is_self || has(told, life);
-        if (!is_known && send_to(core, holders[i], wire) < 0)
-            continue; /* another time */
+        if (!is_known && send_to(core, holders[i], wire) < 0) {
+            has_failed = true;
+            continue;
+        }
         sent += !is_known;
         now_told[i] = life;
     }
     memcpy(told, now_told, sizeof now_told);
-    return sent;
+    return has_failed ? -1 : sent;
 }
 
 void spread_record(struct core *core, const char *name, const Sallyport__SignedRecord *wire,
                    uint64_t told[HOLDERS])
 {
     memset(told, 0, HOLDERS * sizeof told[0]);
-    tell(core, name, wire, told);
+    if (tell(core, name, wire, told) < 0)
+        spread_soon(core);
 }
 
 void spread_held(struct core *core, const char *name, uint64_t told[HOLDERS])
@@ -86,6 +93,7 @@ void spread_held(struct core *core, const char *name, uint64_t told[HOLDERS])
 struct round {
     struct core *core;
     int sent;
+    bool has_failed;
 };
 
 /* Of those that held it before, are we the first one that lives? */
@@ -115,7 +123,11 @@ static bool look_at(void *ctx, const struct directory_answer *held)
     }
     wire.record = held->record;
     wire.signature = held->signature;
-    round->sent += tell(round->core, held->name, &wire, held->told);
+    int sent = tell(round->core, held->name, &wire, held->told);
+    if (sent < 0)
+        round->has_failed = true;
+    else
+        round->sent += sent;
     return round->sent < STEP_SENT;
 }
 
@@ -129,13 +141,28 @@ static void on_step(void *owner)
     core->spread_by_ms = 0;
     bool is_done =
         directory_walk(core->directory, core->io.time_s(core->io.ctx), STEP_NAMES, look_at, &round);
-    core_timer_set(core, &core->spread_timer, core_now(core) + (is_done ? AGAIN_MS : STEP_MS));
+    core->spread_is_due |= round.has_failed;
+    core_timer_set(core, &core->spread_timer,
+                   core_now(core) + (!is_done              ? STEP_MS
+                                     : core->spread_is_due ? FAILED_MS
+                                                           : AGAIN_MS));
+    if (is_done)
+        core->spread_is_due = false;
 }
 
 void spread_open(struct core *core)
 {
     core_timer_init(&core->spread_timer, on_step, core);
     core_timer_set(core, &core->spread_timer, core_now(core) + AGAIN_MS);
+}
+
+void spread_soon(struct core *core)
+{
+    uint64_t at_ms = core_now(core) + FAILED_MS;
+
+    core->spread_is_due = true; /* once more, when a walk is going on */
+    if (core->spread_timer.at_ms > at_ms)
+        core_timer_set(core, &core->spread_timer, at_ms);
 }
 
 void spread_members_changed(struct core *core)

@@ -18,6 +18,8 @@ void spread_record(struct core *core, const char *name, const Sallyport__SignedR
                    uint64_t told[HOLDERS]);
 /* A record came that we hold for others. */
 void spread_held(struct core *core, const char *name, uint64_t told[HOLDERS]);
+/* Something may not have arrived at a holder. */
+void spread_soon(struct core *core);
 /* Members came or went, or one has restarted and forgotten all: soon all records are looked at. */
 void spread_members_changed(struct core *core);
 
