@@ -78,13 +78,13 @@ static bool is_waiting(struct lookup *lookup)
     return waiting;
 }
 
-/* Nobody who was asked is still to answer: asks another one, or says what was found, if anything.
- */
+/* Says what was found; as long as that is nothing another one is asked, for who is still to answer
+ * may be dead. */
 static void step(struct lookup *lookup)
 {
     if (lookup->found.count > 0 && !(lookup->is_fresh && is_waiting(lookup)))
         finish(lookup, 0);
-    else if (!is_waiting(lookup) && !ask_next(lookup) && lookup->was_answered)
+    else if (!ask_next(lookup) && !is_waiting(lookup) && lookup->was_answered)
         finish(lookup, 0);
 }
 
@@ -96,8 +96,10 @@ static void on_timer(void *owner)
         finish(lookup, lookup->was_answered ? 0 : -ETIMEDOUT);
         return;
     }
-    ask_next(lookup);
-    core_timer_set(lookup->core, &lookup->timer, lookup->end_ms);
+    uint64_t next_ms = core_now(lookup->core) + SECOND_AFTER_MS;
+    bool is_asked = ask_next(lookup);
+    core_timer_set(lookup->core, &lookup->timer,
+                   is_asked && next_ms < lookup->end_ms ? next_ms : lookup->end_ms);
 }
 
 void lookup_start(struct core *core, struct lookup *lookup, const char *name, bool is_fresh)
@@ -125,7 +127,8 @@ void lookup_on_upstreams_changed(struct core *core)
     struct lookup *lookup, *after;
 
     HASH_ITER(hh, core->lookups, lookup, after)
-    step(lookup);
+    if (lookup->core) /* the one before it may have stopped it */
+        step(lookup);
 }
 
 /* Of the answers that are true, those with the longest name; one per node, its newest. False: this
