@@ -107,9 +107,8 @@ static void send_end(struct overlay_call *call, const struct call_cause *cause)
 /* To CLOSING; the far end is told when it may know of the call. */
 static void close_call(struct overlay_call *call, const struct call_cause *cause)
 {
-    bool is_known_there =
-        call->state != STATE_LOOKING &&
-        (!call->is_outgoing || call->out_count > 0 || call->state != STATE_OFFERING);
+    bool is_known_there = !call->is_outgoing || call->out_count > 0 ||
+                          (call->state != STATE_LOOKING && call->state != STATE_OFFERING);
     uint64_t time_ms = call->state == STATE_UP ? CLOSING_UP_MS : CLOSING_MS;
 
     release(call);

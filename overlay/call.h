@@ -99,9 +99,10 @@ struct overlay_call {
     /* the far end */
     struct certificate *far;
     struct homes homes;
-    int64_t homes_s;       /* when it was there, by its clock */
-    struct lookup refresh; /* when its homes are no longer right */
-    uint64_t refresh_ms;   /* not before */
+    uint64_t homes_sequence; /* of the record that says so; 0: its offer does */
+    int64_t homes_s;         /* then: of this time, by its clock */
+    struct lookup refresh;   /* when its homes are no longer right */
+    uint64_t refresh_ms;     /* not before */
 
     /* keys */
     uint8_t our_public[32], our_secret[32], far_public[32];
@@ -239,6 +240,8 @@ void call_drop_out(struct overlay_call *call);
 void call_drop_early(struct overlay_call *call);
 /* All again at once: the way changed. */
 void call_send_again(struct overlay_call *call);
+/* Whoever may have the offer although nothing was heard is told, once, that this is over. */
+void call_take_back(struct overlay_call *call);
 /* It has been waited for long enough. */
 void call_send_by_all_ways(struct overlay_call *call);
 void call_message_init(struct overlay_call *call);

@@ -113,7 +113,7 @@ static void set_repeat_timer(struct overlay_call *call)
     TAILQ_FOREACH(out, &call->out, next)
     if (out->next_ms < next_ms)
         next_ms = out->next_ms;
-    if (next_ms == UINT64_MAX)
+    if (next_ms == UINT64_MAX || call->state == STATE_LOOKING) /* for where to send it */
         core_timer_stop(call->core, &call->repeat_timer);
     else
         core_timer_set(call->core, &call->repeat_timer, next_ms);
@@ -149,25 +149,48 @@ int call_send(struct overlay_call *call, Sallyport__CallMessage *message)
     return 0;
 }
 
+/* Not kept for repetition. */
+static void send_once(struct overlay_call *call, Sallyport__CallMessage *message, bool is_wide)
+{
+    size_t bytes;
+    uint8_t *data = pack(call, message, 0, &bytes);
+    struct call_letter letter = make_letter(call, data, bytes);
+
+    if (is_wide)
+        call_letter_send_wide(call->core, &letter);
+    else
+        call_letter_send(call->core, &letter, NULL, NULL);
+    free(data);
+    probe(call);
+}
+
 void call_send_ack(struct overlay_call *call, uint32_t number)
 {
     Sallyport__CallMessage message = SALLYPORT__CALL_MESSAGE__INIT;
     Sallyport__Ack ack = SALLYPORT__ACK__INIT;
-    size_t bytes;
 
     ack.number = number;
     message.body_case = SALLYPORT__CALL_MESSAGE__BODY_ACK;
     message.ack = &ack;
-    uint8_t *data = pack(call, &message, 0, &bytes);
-    struct call_letter letter = make_letter(call, data, bytes);
     /* What comes again was acknowledged in vain; and the first one is waited for most. */
-    if (number <= 1 || number == call->acked)
-        call_letter_send_wide(call->core, &letter);
-    else
-        call_letter_send(call->core, &letter, NULL, NULL);
+    send_once(call, &message, number <= 1 || number == call->acked);
     call->acked = number;
-    free(data);
-    probe(call);
+}
+
+void call_take_back(struct overlay_call *call)
+{
+    struct call_cause cause = call_cause(CALL_CANCELLED, NULL);
+    Sallyport__CallMessage message = SALLYPORT__CALL_MESSAGE__INIT;
+    Sallyport__End end;
+
+    if (call->out_count == 0)
+        return;
+    call_cause_encode(&end, &cause);
+    message.body_case = SALLYPORT__CALL_MESSAGE__BODY_END;
+    message.end = &end;
+    message.number = call->last_number + 1;
+    send_once(call, &message, true);
+    call_drop_out(call);
 }
 
 static void out_free(struct overlay_call *call, struct call_out *out)
@@ -205,7 +228,7 @@ static void on_repeat(void *owner)
         }
         if (out->next_ms > now_ms)
             continue;
-        if (out->attempt == REFRESH_ATTEMPT)
+        if (out->attempt >= REFRESH_ATTEMPT)
             call_refresh_homes(call);
         transmit(call, out);
     }
@@ -223,6 +246,8 @@ void call_send_again(struct overlay_call *call)
 {
     struct call_out *out;
 
+    if (call->state == STATE_LOOKING)
+        return;
     TAILQ_FOREACH(out, &call->out, next)
     transmit(call, out);
     set_repeat_timer(call);
@@ -398,7 +423,6 @@ void call_on_route_failed(struct core *core, struct peer *peer, const Sallyport_
         return; /* repeated in its time */
     if (call->state == STATE_OFFERING)
         call_offer_failed(call, peer->link);
-    else if (call->state != STATE_LOOKING && /* where it is asked already */
-             (call->state != STATE_CLOSING || !call->is_ended_by_far))
+    else
         call_refresh_homes(call);
 }

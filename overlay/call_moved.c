@@ -10,7 +10,8 @@ static bool has_moved(const struct lookup *lookup, const struct record *record)
     const struct overlay_call *call = lookup->owner;
 
     return memcmp(record->certificate.node, call->far->node, OVERLAY_NODE_ID_BYTES) == 0 &&
-           record->issued_s >= call->homes_s &&
+           (call->homes_sequence ? record->sequence > call->homes_sequence
+                                 : record->issued_s >= call->homes_s) &&
            memcmp(&call->homes, &record->homes, sizeof call->homes) != 0;
 }
 
@@ -21,7 +22,7 @@ void call_moved(struct overlay_call *call, const struct record *record, core_lin
     if (call->errand)
         call->errand->failed_count = 0;
     call->homes = record->homes;
-    call->homes_s = record->issued_s;
+    call->homes_sequence = record->sequence;
     call->heard_by = told_by;
     event_note(call, "moved", "%s is attached to another supernode now", call->far->site);
     call_send_by_all_ways(call);
@@ -41,7 +42,8 @@ void call_refresh_homes(struct overlay_call *call)
     char name[OVERLAY_NAME_MAX];
     uint64_t now_ms = core_now(call->core);
 
-    if (call->refresh.core || now_ms < call->refresh_ms ||
+    if (call->refresh.core || now_ms < call->refresh_ms || call->state == STATE_LOOKING ||
+        (call->state == STATE_CLOSING && call->is_ended_by_far) ||
         record_name_fold(call->far->site, name) < 0)
         return;
     call->refresh_ms = now_ms + REFRESH_EVERY_MS;

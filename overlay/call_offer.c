@@ -104,7 +104,9 @@ static void leave_record(struct overlay_call *call)
 {
     struct core *core = call->core;
 
-    call_drop_out(call);
+    call_take_back(call);
+    call_drop_early(call);
+    call->far_number = call->acked = 0;
     lookup_stop(&call->refresh);
     call->refresh_ms = 0;
     while (!LIST_EMPTY(&call->routes))
@@ -140,7 +142,7 @@ static void offer_next(struct overlay_call *call)
         call->far = core_alloc(sizeof *call->far);
     *call->far = record->certificate;
     call->homes = record->homes;
-    call->homes_s = record->issued_s;
+    call->homes_sequence = record->sequence;
     if (call->state != STATE_OFFERING)
         call_set_state(call, STATE_OFFERING, record->certificate.site);
     call_note_found(call, record, errand->records.count - errand->next_record);
@@ -227,7 +229,10 @@ static void on_found(struct lookup *lookup, int error, struct record_list *found
         call->heard_by = lookup->by;
         sort_records(call->core, &errand->records);
         offer_next(call);
-    } else if (errand->was_fresh || lookup->was_served) {
+        return;
+    }
+    call_take_back(call);
+    if (errand->was_fresh || lookup->was_served) {
         fail(call, CALL_UNAVAILABLE, "%s is offline");
     } else if (error && call->core->upstream_count == 0) {
         fail(call, CALL_NO_SUPERNODE, "no supernode is attached to reach %s");
@@ -261,23 +266,11 @@ void call_offer_arrived(struct overlay_call *call)
     if (call->state != STATE_OFFERING && !was_given_up)
         return;
     core_timer_stop(call->core, &call->state_timer);
+    call_drop_out(call); /* the offer; nothing else was said yet */
     call_set_state(call, STATE_WAITING, "the offer arrived");
     event_note(call, "arrived", "%s has the offer, heard after %u ms", call->far->site,
                (unsigned)(core_now(call->core) - call->errand->offered_ms));
     call_errand_free(call);
-}
-
-/* The far node may have the offer although we heard nothing: it is told once that this is over. */
-static void take_back(struct overlay_call *call)
-{
-    struct call_cause cause = call_cause(CALL_CANCELLED, NULL);
-    Sallyport__CallMessage message = SALLYPORT__CALL_MESSAGE__INIT;
-    Sallyport__End end;
-
-    call_cause_encode(&end, &cause);
-    message.body_case = SALLYPORT__CALL_MESSAGE__BODY_END;
-    message.end = &end;
-    call_send(call, &message);
 }
 
 void call_offer_timeout(struct overlay_call *call)
@@ -287,7 +280,6 @@ void call_offer_timeout(struct overlay_call *call)
     if (errand->next_record < errand->records.count) {
         event_note(call, "no-answer", "no sign of %s: the next node of it is tried",
                    call->far->site);
-        take_back(call);
         offer_next(call);
     } else if (call->core->upstream_count == 0) {
         fail(call, CALL_NO_SUPERNODE, "no supernode is attached to reach %s");
@@ -312,7 +304,7 @@ static void record_failed(struct overlay_call *call)
         event_note(call, "lookup", "%s is not where the directory said: asked anew", errand->name);
         look_up(call, true);
     } else {
-        call_drop_out(call); /* it is at nobody's: there is nothing to take back */
+        call_take_back(call);
         fail(call, CALL_UNAVAILABLE, "%s is offline");
     }
 }
@@ -355,10 +347,12 @@ void call_offer_failed(struct overlay_call *call, core_link upstream)
             return;
     if (errand->failed_count < UPSTREAMS_MAX)
         errand->failed[errand->failed_count++] = upstream;
-    if (errand->failed_count >= call->core->upstream_count)
+    if (errand->failed_count >= call->core->upstream_count) {
         record_failed(call);
-    else
-        call_send_again(call);
+        return;
+    }
+    call_send_again(call);
+    call_refresh_homes(call); /* the other one may be silent */
 }
 
 /* ---- new --------------------------------------------------------------------------------------

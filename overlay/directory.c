@@ -183,6 +183,8 @@ int directory_put(struct directory *directory, const struct record *record,
     entry->sequence = record->sequence;
     memcpy(entry->serial, record->certificate.serial, sizeof entry->serial);
     entry->expires_s = record->issued_s + record->lifetime_s;
+    if (entry->expires_s > record->certificate.not_after_s)
+        entry->expires_s = record->certificate.not_after_s;
     memcpy(entry->signature, wire->signature.data, IDENTITY_SIGNATURE_BYTES);
     free(entry->record);
     entry->bytes = wire->record.len;

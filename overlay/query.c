@@ -15,6 +15,7 @@
 
 #define THIRD_AFTER_MS 250 /* a holder that is dead costs a call no more */
 #define ANSWER_MS 800
+#define FRESH_ANSWER_MS 600 /* the call has waited already, and all are waited for */
 #define QUERIES_MAX 16384
 /* Of one client, at once and per second. */
 #define CLIENT_QUERIES_MAX 256
@@ -322,7 +323,7 @@ static void query_open(struct core *core, struct peer *peer, const Sallyport__Lo
     for (int i = 0; i < query->key_count; i++)
         query->key[i].hash = keys[i];
     query->was_served = directory_was_served(core->directory, name);
-    query->end_ms = core_now(core) + ANSWER_MS;
+    query->end_ms = core_now(core) + (query->is_fresh ? FRESH_ANSWER_MS : ANSWER_MS);
     core_timer_init(&query->timer, on_timer, query);
     HASH_ADD(hh, core->queries, number, sizeof query->number, query);
     core->query_count++;

@@ -269,6 +269,90 @@ static void a_reply_is_taken_while_the_directory_is_asked_anew(void **state)
     stand_finish(&callee);
 }
 
+/* What the callee said before its offer was given up may be a reply, without the Ack that was lost.
+ */
+static void give_reply(struct stand *callee, core_link by)
+{
+    overlay_call_ring(callee->offered);
+    core_deliver(callee->core);
+    stand_give(&calling.stand, by, stand_sent(callee, 0, BODY(ROUTE)));
+}
+
+static void a_reply_is_as_good_as_an_ack(void **state)
+{
+    struct stand callee;
+
+    (void)state;
+    open_attached(&callee, paris);
+    fail_at_first();
+    stand_give(&callee, callee.dialled[0], stand_sent(&calling.stand, 0, BODY(ROUTE)));
+    overlay_call_accept(callee.offered, &events, &calling);
+    stand_clear(&callee); /* the Ack is lost */
+    give_reply(&callee, calling.home);
+    assert_int_equal(calling.call->state, STATE_WAITING);
+    stand_run(&calling.stand, 9000); /* nothing waits for an Ack any more */
+    assert_non_null(calling.call);
+    assert_int_equal(calling.call->out_count, 0);
+    finish();
+    stand_finish(&callee);
+}
+
+/* Nothing is repeated, and no second look-up begins, while one goes on; whatever happens. */
+static void while_it_looks_the_offer_rests(void **state)
+{
+    (void)state;
+    fail_at_first();
+    stand_clear(&calling.stand);
+    call_on_upstreams_changed(calling.stand.core);
+    lookup_on_upstreams_changed(calling.stand.core);
+    call_refresh_homes(calling.call);
+    stand_run(&calling.stand, 900);
+    assert_int_equal(calling.call->state, STATE_LOOKING);
+    assert_int_equal(stand_count(&calling.stand, BODY(ROUTE)), 0);
+    assert_int_equal(stand_count(&calling.stand, BODY(LOOKUP)), 0);
+    finish();
+}
+
+/* One supernode says that nobody is there, the other one says nothing. */
+static void who_may_have_moved_is_looked_for(void **state)
+{
+    Sallyport__Envelope envelope = SALLYPORT__ENVELOPE__INIT;
+    Sallyport__RouteFailed failed = SALLYPORT__ROUTE_FAILED__INIT;
+
+    (void)state;
+    open_call();
+    give_found(calling.home, 5, "x.example:443", "y.example:443");
+    failed.id = stand_sent(&calling.stand, calling.home, BODY(ROUTE))->route->id;
+    failed.why = SALLYPORT__ROUTE_FAILED__WHY__NOT_ATTACHED;
+    envelope.body_case = BODY(ROUTE_FAILED);
+    envelope.route_failed = &failed;
+    stand_give(&calling.stand, calling.home, &envelope);
+    assert_int_equal(calling.call->state, STATE_OFFERING);
+    assert_int_equal(stand_count(&calling.stand, BODY(LOOKUP)), 3);
+    finish();
+}
+
+/* Whoever may have it is told that it is over. */
+static void an_offer_that_is_given_up_is_taken_back(void **state)
+{
+    struct stand callee;
+
+    (void)state;
+    open_attached(&callee, paris);
+    fail_at_first();
+    stand_give(&callee, callee.dialled[0], stand_sent(&calling.stand, 0, BODY(ROUTE)));
+    assert_int_equal(callee.offers, 1);
+    struct overlay_call *rings = callee.offered;
+    overlay_call_accept(rings, &events, &calling);
+    give_found(calling.home, 5, "x.example:443", "y.example:443");
+    give_found(calling.standby, 5, "x.example:443", "y.example:443");
+    assert_string_equal(calling.failed, "paris is offline");
+    stand_give(&callee, callee.dialled[0], stand_sent(&calling.stand, 0, BODY(ROUTE)));
+    assert_int_equal(rings->state, STATE_CLOSING);
+    finish();
+    stand_finish(&callee);
+}
+
 /* Where it was nobody says that it has left: silence is asked about, too. */
 static void after_a_while_of_silence_the_directory_is_asked(void **state)
 {
@@ -327,6 +411,10 @@ int main(void)
         cmocka_unit_test(what_was_tried_is_no_answer),
         cmocka_unit_test(a_node_that_moved_gets_the_same_offer),
         cmocka_unit_test(a_reply_is_taken_while_the_directory_is_asked_anew),
+        cmocka_unit_test(a_reply_is_as_good_as_an_ack),
+        cmocka_unit_test(while_it_looks_the_offer_rests),
+        cmocka_unit_test(who_may_have_moved_is_looked_for),
+        cmocka_unit_test(an_offer_that_is_given_up_is_taken_back),
         cmocka_unit_test(after_a_while_of_silence_the_directory_is_asked),
         cmocka_unit_test(the_first_ack_goes_back_to_both_homes),
     };

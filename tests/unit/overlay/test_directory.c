@@ -12,6 +12,8 @@
 
 #define NOW_S 1000000
 
+static int64_t certificate_ends_s = NOW_S + 1000;
+
 /* Puts a record of node number `node`; the bytes are the sequence as text. */
 static int put(struct directory *directory, const char *name, int node, uint64_t sequence,
                bool is_withdrawn)
@@ -27,6 +29,7 @@ static int put(struct directory *directory, const char *name, int node, uint64_t
     record->sequence = sequence;
     record->issued_s = NOW_S;
     record->lifetime_s = 100;
+    record->certificate.not_after_s = certificate_ends_s;
     record->is_withdrawn = is_withdrawn;
     snprintf(text, sizeof text, "%llu", (unsigned long long)sequence);
     wire.record.data = (uint8_t *)text;
@@ -93,6 +96,24 @@ static void records_expire(void **state)
     directory_free(directory);
 }
 
+/* Who asks would refuse it, and so it must not hide a shorter name of another node. */
+static void a_record_ends_with_its_certificate(void **state)
+{
+    struct directory *directory = directory_new();
+    struct directory_answer answers[DIRECTORY_ANSWERS_MAX];
+
+    (void)state;
+    assert_int_equal(put(directory, "+49", 1, 5, false), 0);
+    certificate_ends_s = NOW_S + 50;
+    assert_int_equal(put(directory, "+4930", 2, 6, false), 0);
+    certificate_ends_s = NOW_S + 1000;
+    assert_int_equal(directory_find(directory, "+493012", NOW_S + 49, answers), 1);
+    assert_int_equal(answers[0].sequence, 6);
+    assert_int_equal(directory_find(directory, "+493012", NOW_S + 50, answers), 1);
+    assert_int_equal(answers[0].sequence, 5);
+    directory_free(directory);
+}
+
 static void the_longest_prefix_answers(void **state)
 {
     static const struct {
@@ -150,6 +171,7 @@ int main(void)
         cmocka_unit_test(the_highest_sequence_wins),
         cmocka_unit_test(what_is_withdrawn_does_not_come_back),
         cmocka_unit_test(records_expire),
+        cmocka_unit_test(a_record_ends_with_its_certificate),
         cmocka_unit_test(the_longest_prefix_answers),
         cmocka_unit_test(a_node_may_have_so_many),
     };
