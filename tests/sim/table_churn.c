@@ -104,9 +104,9 @@ static void begin(struct churn *churn)
 /* ---- what it costs ----------------------------------------------------------------------------
  */
 
-/* Records handed from supernode to supernode, and all. */
+/* Records that clients publish, those handed from supernode to supernode, and all messages. */
 struct traffic {
-    double records, record_bytes, frames, bytes; /* per supernode and second */
+    double published, records, record_bytes, frames, bytes; /* per supernode and second */
 };
 
 static struct traffic measure(struct crowd *crowd)
@@ -118,18 +118,23 @@ static struct traffic measure(struct crowd *crowd)
     for (int i = 0; i < crowd->supernode_count; i++) {
         const struct sim_traffic *counted = crowd->supernodes[i]->traffic;
         const struct sim_kind *kind = &counted->out[SALLYPORT__ENVELOPE__BODY_PUBLISH];
+        const struct sim_kind *heard = &counted->in[SALLYPORT__ENVELOPE__BODY_PUBLISH];
         double s = (double)(crowd->world.now_ms - counted->since_ms) / 1000;
         traffic.records += (double)kind->frames / s / crowd->supernode_count;
         traffic.record_bytes += (double)kind->bytes / s / crowd->supernode_count;
+        traffic.published += (double)heard->frames / s / crowd->supernode_count;
     }
+    traffic.published -= traffic.records; /* what others handed on was heard, too */
     return traffic;
 }
 
 static void print_traffic(const char *when, const struct traffic *traffic)
 {
-    printf("   %-8s per supernode: records handed on %.2f/s, %.0f bytes/s; in all %.1f messages/s, "
-           "%.0f bytes/s\n",
-           when, traffic->records, traffic->record_bytes, traffic->frames, traffic->bytes);
+    printf(
+        "   %-8s per supernode: records published %.2f/s, handed on %.2f/s, %.0f bytes/s; in all "
+        "%.1f messages/s, %.0f bytes/s\n",
+        when, traffic->published, traffic->records, traffic->record_bytes, traffic->frames,
+        traffic->bytes);
 }
 
 static void add_up(struct crowd_asked *sum, const struct crowd_asked *part)
@@ -174,6 +179,8 @@ static void run(int gateways, int supernodes, uint64_t seed, uint64_t hours)
     churn->is_over = true;
     print_traffic("quiet", &quiet);
     print_traffic("lively", &lively);
+    printf("   because supernodes came and went %.3f/s were handed on\n",
+           lively.records - lively.published * quiet.records / quiet.published);
     printf("   %d supernodes and %d gateways ended\n", churn->supernode_ends, churn->gateway_ends);
     printf("   look-ups %d, failed %d (%.3f %%), later than 1 s %d; the worst 10 minutes: median "
            "%llu ms, 99 %% %llu ms\n",
