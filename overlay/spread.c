@@ -46,36 +46,33 @@ static bool has(const uint64_t told[HOLDERS], uint64_t hash)
     return told[0] == hash || told[1] == hash || told[2] == hash;
 }
 
-/* To the holders that were not told of it; returns to how many, or -1: to one it was not possible.
- */
+/* To the holders that were not told of it; returns how many. */
 static int tell(struct core *core, const char *name, const Sallyport__SignedRecord *wire,
                 uint64_t told[HOLDERS])
 {
     struct member *holders[HOLDERS];
     uint64_t now_told[HOLDERS] = {0};
     int count = members_rank(core, members_key(name), holders), sent = 0;
-    bool has_failed = false;
 
     for (int i = 0; i < count; i++) {
         uint64_t life = life_of(holders[i]);
         bool is_known = holders[i]->is_self || has(told, life);
         if (!is_known && send_to(core, holders[i], wire) < 0) {
-            has_failed = true;
+            spread_soon(core);
             continue;
         }
         sent += !is_known;
         now_told[i] = life;
     }
     memcpy(told, now_told, sizeof now_told);
-    return has_failed ? -1 : sent;
+    return sent;
 }
 
 void spread_record(struct core *core, const char *name, const Sallyport__SignedRecord *wire,
                    uint64_t told[HOLDERS])
 {
     memset(told, 0, HOLDERS * sizeof told[0]);
-    if (tell(core, name, wire, told) < 0)
-        spread_soon(core);
+    tell(core, name, wire, told);
 }
 
 void spread_held(struct core *core, const char *name, uint64_t told[HOLDERS])
@@ -93,7 +90,6 @@ void spread_held(struct core *core, const char *name, uint64_t told[HOLDERS])
 struct round {
     struct core *core;
     int sent;
-    bool has_failed;
 };
 
 /* Of those that held it before, are we the first one that lives? */
@@ -123,11 +119,7 @@ static bool look_at(void *ctx, const struct directory_answer *held)
     }
     wire.record = held->record;
     wire.signature = held->signature;
-    int sent = tell(round->core, held->name, &wire, held->told);
-    if (sent < 0)
-        round->has_failed = true;
-    else
-        round->sent += sent;
+    round->sent += tell(round->core, held->name, &wire, held->told);
     return round->sent < STEP_SENT;
 }
 
@@ -141,7 +133,6 @@ static void on_step(void *owner)
     core->spread_by_ms = 0;
     bool is_done =
         directory_walk(core->directory, core->io.time_s(core->io.ctx), STEP_NAMES, look_at, &round);
-    core->spread_is_due |= round.has_failed;
     core_timer_set(core, &core->spread_timer,
                    core_now(core) + (!is_done              ? STEP_MS
                                      : core->spread_is_due ? FAILED_MS
