@@ -1,41 +1,12 @@
 /* A node that calls: what it does when its offer is not acknowledged, fails, or is looked for anew.
  * Two supernodes of its own, played by the test; the callee is a real core. */
-#include "tests/unit/overlay/core_fixture.h"
+#include "tests/unit/overlay/names_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include <cmocka.h>
-
-#define BODY(name) SALLYPORT__ENVELOPE__BODY_##name
-
-static struct identity *hub, *other, *berlin, *paris;
-
-static int setup(void **state)
-{
-    struct realm realm;
-
-    (void)state;
-    log_set_level(LOG_OVERLAY, LOG_ERROR);
-    fixture_realm(&realm);
-    hub = fixture_identity(&realm, "hub", CONF_ROLE_SUPERNODE);
-    other = fixture_identity(&realm, "other", CONF_ROLE_SUPERNODE);
-    berlin = fixture_identity(&realm, "berlin", CONF_ROLE_GATEWAY);
-    paris = fixture_identity(&realm, "paris", CONF_ROLE_GATEWAY);
-    realm_fini(&realm);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    identity_free(hub);
-    identity_free(other);
-    identity_free(berlin);
-    identity_free(paris);
-    return 0;
-}
 
 /* ---- what the test plays -----------------------------------------------------------------------
  */
@@ -64,7 +35,7 @@ static void open_attached(struct stand *stand, const struct identity *identity)
     settings.supernodes[settings.supernode_count++] = "b.example:443";
     stand_open(stand, &settings);
     stand_welcome(stand, stand->dialled[0], hub);
-    stand_welcome(stand, stand->dialled[1], other);
+    stand_welcome(stand, stand->dialled[1], all[0]);
     assert_int_equal(stand->core->upstream_count, 2);
     stand_clear(stand);
 }
@@ -419,5 +390,5 @@ int main(void)
         cmocka_unit_test(the_first_ack_goes_back_to_both_homes),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, names_setup, names_teardown);
 }
