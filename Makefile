@@ -121,13 +121,14 @@ unit-run-%:
 	$(Q)tests/run $(call unit_bin,$*)
 # The stories, as in `make test`; thousands of random worlds; what a realm costs and bears, as tables.
 RANDOM_SEEDS ?= 3000
+smoke_tables = $(Q)said=$$($(SIM_TABLES) smoke 2>&1) || { echo "$$said"; exit 1; }
 sim: sim-stories
 	$(Q)$(SIM_RANDOM) $(RANDOM_SEEDS)
 	$(Q)$(SIM_TABLES)
 sim-stories: $(O)/.test-packages
 	$(Q)$(MAKE) --no-print-directory $(SIM) $(SIM_TABLES)
 	$(Q)tests/run $(SIM)
-	$(Q)said=$$($(SIM_TABLES) smoke 2>&1) || { echo "$$said"; exit 1; }
+	$(smoke_tables)
 # The tables at larger sizes: a quarter of an hour, 1 GB. Any size: `tables cost 100000 200` takes as long, and 4 GB.
 sim-full: $(O)/.test-packages
 	$(Q)$(MAKE) --no-print-directory $(SIM_TABLES)
@@ -160,7 +161,7 @@ test: $(O)/.test-packages
 	$(Q)O=$(O) tests/lab/hubs two restart silent grow --runs 1
 test-built: $(O)/sallyport $(UNIT) $(SIM) $(SIM_TABLES) tools
 	$(Q)tests/run $(UNIT) $(SIM)
-	$(Q)said=$$($(SIM_TABLES) smoke 2>&1) || { echo "$$said"; exit 1; }
+	$(smoke_tables)
 # Those that start threads of their own.
 THREADED = $(call unit_bin,media) $(patsubst %,$(O)/tests/unit/overlay/test_%,overlay path path_tcp relay relay_udp revocation tls udp_port watch)
 test-threads: $(THREADED)

@@ -225,8 +225,7 @@ struct host_list {
 };
 void host_list_fill(struct core *core, struct host_list *list, const struct peer *except);
 
-/* ---- node side (attach.c, upstream.c, publish.c, lookup.c)
- * -------------------------------------------------
+/* ---- node side (attach.c, upstream.c, publish.c, lookup.c) -------------------------------------
  */
 
 #define HOMES_WANTED 2  /* home and standby */
