@@ -159,6 +159,28 @@ static void what_did_not_arrive_is_sent_again(void **state)
     stand_finish(&stand);
 }
 
+/* What was sent on a link that broke may not have arrived: the holder hears it by the next link,
+ * soon and not by the look of the minute. */
+static void what_a_broken_link_may_have_lost_is_sent_again(void **state)
+{
+    struct stand stand;
+    int holder = 0;
+
+    (void)state;
+    open_hub(&stand, FELLOWS);
+    while (!holds(&stand, LINK(holder), "berlin"))
+        holder++;
+    run_answering(&stand, FELLOWS, 5000);
+    assert_int_equal(sent_to(&stand, LINK(holder)), 1);
+    stand_clear(&stand);
+    core_on_link_down(stand.core, LINK(holder), "reset");
+    stand_fellow(&stand, LINK(holder), all[holder], 6);
+    run_answering(&stand, FELLOWS, 1500);
+    assert_int_equal(sent_to(&stand, LINK(holder)), 1);
+    assert_int_equal(stand_count(&stand, BODY(PUBLISH)), 1);
+    stand_finish(&stand);
+}
+
 /* One that comes and goes all the time does not keep the others waiting. */
 static void one_that_flaps_holds_up_nothing(void **state)
 {
@@ -283,6 +305,7 @@ int main(void)
         cmocka_unit_test(the_next_holder_hears_of_it),
         cmocka_unit_test(one_that_has_restarted_hears_it_again),
         cmocka_unit_test(what_did_not_arrive_is_sent_again),
+        cmocka_unit_test(what_a_broken_link_may_have_lost_is_sent_again),
         cmocka_unit_test(one_that_flaps_holds_up_nothing),
         cmocka_unit_test(a_newer_one_that_a_holder_knows_reaches_the_client),
         cmocka_unit_test(a_holder_says_what_is_newer),
